@@ -1,0 +1,86 @@
+"""What a backend is: it opens a lowered model and runs its functions, call by call."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Protocol
+
+import attrs
+
+from synapse_core.graph import Graph
+from synapse_core.ops import RowTable
+from synapse_core.program import Program
+
+if TYPE_CHECKING:
+    import numpy as np
+
+
+@attrs.frozen
+class Executable:
+    """A model ready for a backend: the program, and the graph it came from when there is one.
+
+    A `.syn` file has no graph. Both describe the same functions, spaces, inputs and outputs.
+    """
+
+    program: Program
+    graph: Graph | None = None
+
+
+class Session(Protocol):
+    """An opened model with its memory: arena, states, pages. Not for two threads at once."""
+
+    def run(
+        self,
+        function: str,
+        inputs: Mapping[str, np.ndarray],
+        rows: Mapping[str, RowTable],
+    ) -> dict[str, np.ndarray]:
+        """Run one call of a function and return its outputs, float32 (rows, cols).
+
+        `rows` gives slot and position for every row of the base spaces that carry them; a space
+        without (`outputs`) is counted by its inputs. The calls of a slot follow each other by
+        position: a smaller position than before truncates the KV cache, position 0 begins anew.
+
+        Raises: UsageError when a row, slot, position or id is out of bounds; nothing has run then.
+        """
+        ...
+
+    def copy_state(self, source: int, target: int) -> None:
+        """Make slot `target` remember what slot `source` does."""
+        ...
+
+    def release(self, slot: int) -> None:
+        """Forget a slot and free its pages."""
+        ...
+
+    def close(self) -> None:
+        """Free all memory and join the threads; the session cannot be used afterwards."""
+        ...
+
+
+class Backend(Protocol):
+    """A machine that runs programs here and now."""
+
+    name: str
+
+    def unavailable(self) -> str | None:
+        """Say why it cannot work on this machine, or None when it can."""
+        ...
+
+    def open(self, executable: Executable, *, threads: int | None = None) -> Session:
+        """Open a model. `threads` None: as many as there are usable cores.
+
+        Raises: Unavailable naming the op when one has no kernel here; ProgramError when the
+        runtime refuses the program.
+        """
+        ...
+
+
+class Target(Protocol):
+    """A machine that programs are exported to."""
+
+    name: str
+
+    def export(self, executable: Executable, folder: str) -> None:
+        """Write everything the target needs into a new folder, whole or not at all."""
+        ...

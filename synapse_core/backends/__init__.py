@@ -1,5 +1,17 @@
 """Backends run programs here and now; targets are exported to."""
 
+from synapse_core.backends.calls import check_ids, check_rows, count_rows, take_inputs
 from synapse_core.backends.contract import Backend, Executable, Session, Target
+from synapse_core.backends.numpy_backend import NumpyBackend
 
-__all__ = ["Backend", "Executable", "Session", "Target"]
+__all__ = [
+    "Backend",
+    "Executable",
+    "NumpyBackend",
+    "Session",
+    "Target",
+    "check_ids",
+    "check_rows",
+    "count_rows",
+    "take_inputs",
+]

@@ -2,27 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Protocol
 
 import attrs
 
 from synapse_core.graph import Graph
-from synapse_core.ops import RowTable
+from synapse_core.ops import Op, RowTable
 from synapse_core.program import Program
 
 if TYPE_CHECKING:
     import numpy as np
 
 
-@attrs.frozen
+@attrs.frozen(eq=False)
 class Executable:
     """A model ready for a backend: the program, and the graph it came from when there is one.
 
     A `.syn` file has no graph. Both describe the same functions, spaces, inputs and outputs.
+    `find_op` resolves an op's name, for its reference or for the source of a plugin's kernel.
     """
 
     program: Program
+    find_op: Callable[[str], Op]
     graph: Graph | None = None
 
 

@@ -1,5 +1,20 @@
 """The graph lowered to records over planned memory; file form `.syn`."""
 
 from synapse_core.program.contract import Limits, Program
+from synapse_core.program.file import all_segments, damaged_segments, open_program, write_program
+from synapse_core.program.lower import lower
+from synapse_core.program.tables import FunctionTable, Port, Tables, functions_of
 
-__all__ = ["Limits", "Program"]
+__all__ = [
+    "FunctionTable",
+    "Limits",
+    "Port",
+    "Program",
+    "Tables",
+    "all_segments",
+    "damaged_segments",
+    "functions_of",
+    "lower",
+    "open_program",
+    "write_program",
+]

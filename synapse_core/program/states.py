@@ -1,0 +1,59 @@
+"""The states of a program: where they lie in KV pages and in a slot's recurrent memory."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import attrs
+
+from synapse_core.errors import GraphError
+from synapse_core.ops import StateType
+from synapse_core.program import records as r
+
+STATE_ALIGN = 64
+
+
+@attrs.define
+class StateTable:
+    """State records, page groups (one for each window), and the bytes of a slot."""
+
+    records: list[tuple[int, ...]] = attrs.field(factory=list)
+    names: dict[str, int] = attrs.field(factory=dict)
+    group_bytes: dict[int, int] = attrs.field(factory=dict)
+    slot_bytes: int = 0
+
+    @classmethod
+    def plan(cls, states: Iterable[StateType], kv: str) -> StateTable:
+        """Place every state; `kv` is the type of keys and values."""
+        if kv not in ("f32", "f16", "bf16"):
+            raise GraphError(f"KV type {kv!r}: must be f32, f16 or bf16")
+        table = cls()
+        for state in states:
+            table.names[state.name] = len(table.records)
+            table.records.append(table._place(state, kv))
+        return table
+
+    @property
+    def groups(self) -> list[tuple[int, ...]]:
+        """The page groups' records."""
+        if len(self.group_bytes) > r.MAX_GROUPS:
+            raise GraphError(
+                f"{len(self.group_bytes)} different attention windows; at most {r.MAX_GROUPS}"
+            )
+        return [(size, window, 0) for window, size in self.group_bytes.items()]
+
+    def index(self, name: str) -> int:
+        """Return a state's number."""
+        return self.names[name]
+
+    def _place(self, state: StateType, kv: str) -> tuple[int, ...]:
+        if state.kind == "recurrent":
+            offset, size = self.slot_bytes, 4 * state.width
+            self.slot_bytes = r.align(offset + size, STATE_ALIGN)
+            return (offset, size, r.STATE_RECURRENT, 0, r.DTYPE_CODES["f32"], state.width, 0, 0)
+        offset = self.group_bytes.get(state.window, 0)
+        size = r.PAGE_ROWS * (state.width + state.width_v) * r.DTYPE_BYTES[kv]
+        self.group_bytes[state.window] = r.align(offset + size, STATE_ALIGN)
+        group = list(self.group_bytes).index(state.window)
+        code = r.DTYPE_CODES[kv]
+        return (offset, size, r.STATE_KV, group, code, state.width, state.width_v, 0)

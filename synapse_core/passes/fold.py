@@ -1,0 +1,69 @@
+"""Compute once, at load, what does not depend on the input."""
+
+from __future__ import annotations
+
+import attrs
+import numpy as np
+
+from synapse_core.formats import format_named
+from synapse_core.graph import TRANSFORMS, Constant, Function, Graph, Node, Tensor, Weight
+from synapse_core.passes.rewrite import (
+    makers_of,
+    map_functions,
+    output_names,
+    replace_tensors,
+    uses_of,
+    with_nodes,
+    without,
+)
+
+
+def fold_constants(graph: Graph) -> Graph:
+    """Rewrite small vectors to float32 constants, and merge scalings.
+
+    A vector (one row) that the file holds in another float format or that has a transform becomes
+    a float32 constant; matrices keep their bytes. scale(scale(x)) is one scale, a scale by one is
+    none, and a scale of an embedding is the embedding's own.
+    """
+    weights = {name: _folded(weight) for name, weight in graph.weights.items()}
+    return map_functions(attrs.evolve(graph, weights=weights), _merge_scales)
+
+
+def _folded(weight: Weight) -> Weight:
+    source = weight.source
+    if source is None or weight.rows != 1:
+        return weight
+    if not weight.transform and source.format == "f32":
+        return weight
+    numbers = format_named(source.format).decode(source.raw(), weight.cols)
+    if weight.transform:
+        numbers = TRANSFORMS[weight.transform](numbers)
+    return attrs.evolve(weight, transform="", format=None, source=Constant.of(numbers))
+
+
+def _merge_scales(function: Function) -> Function:
+    replaced: dict[str, Tensor] = {}
+    dropped: list[Node] = []
+    changed: dict[int, Node] = {}
+    makers, uses, outputs = makers_of(function), uses_of(function), output_names(function)
+    for node in function.nodes:
+        if node.op != "scale":
+            continue
+        (x,) = node.tensors()
+        factor = float(node.options["factor"])
+        maker = makers.get(x.name)
+        option = {"scale": "factor", "embedding": "scale"}.get(maker.op) if maker else None
+        if factor == 1.0:
+            replaced[node.outputs[0].name] = x
+            dropped.append(node)
+        elif maker and option and len(uses[x.name]) == 1 and x.name not in outputs:
+            maker = changed.get(id(maker), maker)
+            product = float(np.float32(float(maker.options[option])) * np.float32(factor))
+            merged = attrs.evolve(maker, options={**maker.options, option: product})
+            changed[id(makers[x.name])] = merged
+            makers[node.outputs[0].name] = makers[x.name]
+            uses[x.name] = uses.get(node.outputs[0].name, [])
+            replaced[node.outputs[0].name] = x
+            dropped.append(node)
+    nodes = [changed.get(id(node), node) for node in without(function.nodes, dropped)]
+    return replace_tensors(with_nodes(function, nodes), replaced)

@@ -1,0 +1,88 @@
+"""The order of passes, and the stages that `synapse graph --stage` can show."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterator, Sequence
+
+import attrs
+
+from synapse_core.errors import GraphError
+from synapse_core.graph import Graph
+from synapse_core.passes.dead import remove_dead
+from synapse_core.passes.fold import fold_constants
+from synapse_core.passes.formats import Choice, Rule, assign_arithmetic, assign_formats
+from synapse_core.passes.fuse import fuse_add_norm, fuse_gate, fuse_linears
+
+
+@attrs.frozen
+class Pass:
+    """A graph to graph rewrite: what a plugin's `pass` provides.
+
+    `makes` are the ops it may introduce; it is skipped on a backend that lacks one of them.
+    """
+
+    name: str
+    run: Callable[[Graph], Graph]
+    makes: tuple[str, ...] = ()
+
+
+FUSIONS = (
+    Pass("fuse_linears", fuse_linears, ("linear",)),
+    Pass("fuse_gate", fuse_gate, ("gated_activation",)),
+    Pass("fuse_add_norm", fuse_add_norm, ("add_rmsnorm", "add_layernorm")),
+)
+
+
+def stages(
+    graph: Graph,
+    *,
+    plan: Sequence[Rule] = (),
+    arith: str | None = None,
+    declared: Collection[str] | None = None,
+    extra: Sequence[Pass] = (),
+    report: Callable[[Choice], None] | None = None,
+) -> Iterator[tuple[str, Graph]]:
+    """Yield (stage, graph) after every pass, beginning with ("built", graph).
+
+    `declared` names the ops that the chosen backend has, None for all; `extra` are plugins' passes,
+    run before the fusions.
+    """
+    passes = [
+        Pass("remove_dead", remove_dead),
+        Pass("assign_formats", lambda g: assign_formats(g, plan, report)),
+        Pass("fold_constants", fold_constants),
+        Pass("assign_arithmetic", lambda g: assign_arithmetic(g, arith)),
+        *extra,
+        *FUSIONS,
+    ]
+    yield "built", graph
+    for step in passes:
+        if declared is not None and not set(step.makes) <= set(declared):
+            continue
+        graph = step.run(graph)
+        yield step.name, graph
+
+
+def optimise(
+    graph: Graph,
+    *,
+    plan: Sequence[Rule] = (),
+    arith: str | None = None,
+    declared: Collection[str] | None = None,
+    extra: Sequence[Pass] = (),
+    report: Callable[[Choice], None] | None = None,
+) -> Graph:
+    """Run all passes; arguments as of `stages`.
+
+    Raises: GraphError naming an op that the backend does not declare.
+    """
+    for _, changed in stages(
+        graph, plan=plan, arith=arith, declared=declared, extra=extra, report=report
+    ):
+        graph = changed
+    if declared is not None:
+        used = {node.op for function in graph.functions.values() for node in function.nodes}
+        missing = sorted(used - set(declared))
+        if missing:
+            raise GraphError(f"the chosen backend has no op {missing[0]!r}, which the model needs")
+    return graph

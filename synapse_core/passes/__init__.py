@@ -6,6 +6,7 @@ from synapse_core.passes.formats import Choice, Rule, assign_arithmetic, assign_
 from synapse_core.passes.fuse import expand, fuse_add_norm, fuse_gate, fuse_linears
 from synapse_core.passes.pipeline import FUSIONS, Pass, optimise, stages
 from synapse_core.passes.show import as_diff, as_dot, as_text
+from synapse_core.passes.svg import as_svg
 
 __all__ = [
     "FUSIONS",
@@ -14,6 +15,7 @@ __all__ = [
     "Rule",
     "as_diff",
     "as_dot",
+    "as_svg",
     "as_text",
     "assign_arithmetic",
     "assign_formats",

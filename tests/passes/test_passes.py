@@ -1,5 +1,7 @@
 """Passes: what changes, and that the numbers do not."""
 
+from xml.etree import ElementTree
+
 import attrs
 import numpy as np
 import pytest
@@ -12,6 +14,7 @@ from synapse_core.passes import (
     Rule,
     as_diff,
     as_dot,
+    as_svg,
     as_text,
     assign_arithmetic,
     assign_formats,
@@ -185,3 +188,11 @@ def test_dot_names_every_node_and_closes_its_braces():
     text = as_dot(two_towers().graph)
     assert text.count("{") == text.count("}")
     assert "encode_text" in text and "patches" in text
+
+
+def test_svg_is_well_formed_and_shows_every_node():
+    graph = two_towers().graph
+    root = ElementTree.fromstring(as_svg(graph))
+    boxes = [e for e in root.iter() if e.tag.endswith("rect")]
+    functions = graph.functions.values()
+    assert len(boxes) == sum(len(f.inputs) + len(f.nodes) + len(f.outputs) for f in functions)

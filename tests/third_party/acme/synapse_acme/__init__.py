@@ -1,0 +1,1 @@
+"""A stranger's plugin, as the test suite installs it."""

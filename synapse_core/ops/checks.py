@@ -1,0 +1,75 @@
+"""What shape rules share: operands of the right kind, and errors that name both sides."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from synapse_core.errors import ShapeError
+from synapse_core.ops.contract import F32, I32, OperandType, StateType, TensorType, WeightType
+
+
+def tensor(op: str, role: str, operand: OperandType) -> TensorType:
+    """Return a float tensor operand.
+
+    Raises: ShapeError when it is something else.
+    """
+    if not isinstance(operand, TensorType) or operand.dtype != F32:
+        raise ShapeError(f"{op}: {role} must be a float tensor, it is {_shown(operand)}")
+    return operand
+
+
+def ids(op: str, role: str, operand: OperandType) -> TensorType:
+    """Return an operand of ids: i32, one column."""
+    if not isinstance(operand, TensorType) or operand.dtype != I32 or operand.cols != 1:
+        raise ShapeError(f"{op}: {role} must be one column of i32, it is {_shown(operand)}")
+    return operand
+
+
+def weight(op: str, role: str, operand: OperandType) -> WeightType:
+    """Return a weight operand."""
+    if not isinstance(operand, WeightType):
+        raise ShapeError(f"{op}: {role} must be a weight, it is {_shown(operand)}")
+    return operand
+
+
+def vector(op: str, role: str, operand: OperandType, cols: int) -> WeightType | None:
+    """Return a vector of `cols` numbers, or None when there is none."""
+    if operand is None:
+        return None
+    found = weight(op, role, operand)
+    if (found.rows, found.cols) != (1, cols):
+        raise ShapeError(
+            f"{op}: {role} {found.name!r} is ({found.rows}, {found.cols}), it must be (1, {cols})"
+        )
+    return found
+
+
+def state(op: str, role: str, operand: OperandType) -> StateType:
+    """Return a state operand."""
+    if not isinstance(operand, StateType):
+        raise ShapeError(f"{op}: {role} must be a state, it is {_shown(operand)}")
+    return operand
+
+
+def same(op: str, a: TensorType, b: TensorType) -> None:
+    """Check that two tensors have the same rows and columns."""
+    if (a.space, a.cols) != (b.space, b.cols):
+        raise ShapeError(f"{op}: {_shown(a)} and {_shown(b)} must be alike")
+
+
+def count(op: str, inputs: Sequence[OperandType], *allowed: int) -> None:
+    """Check the number of operands."""
+    if len(inputs) not in allowed:
+        raise ShapeError(f"{op}: {len(inputs)} operands, it takes {' or '.join(map(str, allowed))}")
+
+
+def _shown(operand: OperandType) -> str:
+    match operand:
+        case TensorType():
+            return f"a tensor of {operand.space.name} × {operand.cols} {operand.dtype}"
+        case WeightType():
+            return f"weight {operand.name!r} ({operand.rows}, {operand.cols})"
+        case StateType():
+            return f"state {operand.name!r}"
+        case None:
+            return "missing"

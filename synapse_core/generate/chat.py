@@ -1,0 +1,136 @@
+"""Chat templates: programs from outside, rendered in a process of their own."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import attrs
+
+from synapse_core.errors import FileError, UsageError
+from synapse_core.generate.special_tokens import token_text
+
+Message = Mapping[str, str]
+
+MOST_TEMPLATE = 256 << 10
+MOST_OUTPUT = 8 << 20
+# Rendering takes milliseconds; starting Python takes longer on a busy machine.
+CPU_S = 2
+WALL_S = 20
+MEMORY_BYTES = 512 << 20
+WORKER = Path(__file__).with_name("template_worker.py")
+ROLES = ("system", "user", "assistant", "tool")
+
+
+@attrs.frozen
+class ChatTemplate:
+    """A model's own way to write a conversation down; `file` is for messages."""
+
+    source: str
+    special: Mapping[str, str]
+    file: str
+
+    @classmethod
+    def of(cls, files: Mapping[str, str], where: str = "") -> ChatTemplate:
+        """Find it: `chat_template.jinja`, else `chat_template` of tokenizer_config.json.
+
+        Raises: UsageError when the model has none: a format is never guessed.
+        """
+        config_name = f"{where}/tokenizer_config.json" if where else "tokenizer_config.json"
+        config = _config(files.get("tokenizer_config.json", "{}"), config_name)
+        source, file = files.get("chat_template.jinja"), f"{where}/chat_template.jinja"
+        if source is None:
+            source, file = _choose(config.get("chat_template"), config_name), config_name
+        if source is None:
+            raise UsageError(
+                f"{where or 'this model'} has no chat template: it was not trained to chat;"
+                " continue a text with `synapse run -p TEXT`"
+            )
+        if len(source) > MOST_TEMPLATE:
+            problem = f"{len(source)} characters; at most {MOST_TEMPLATE}"
+            raise FileError(file, problem, field="chat_template")
+        special = {key: token_text(value) for key, value in config.items() if _is_token(key)}
+        return cls(source, {key: text for key, text in special.items() if text}, file)
+
+    def render(self, messages: Sequence[Message], *, add_prompt: bool = True) -> str:
+        """Return the conversation as the model's text, up to where its answer begins.
+
+        The template runs sandboxed in a child process with bounded time, memory and output.
+
+        Raises: FileError with the template's line when it fails or exceeds a bound.
+        """
+        check_messages(messages)
+        request = {
+            "source": self.source,
+            "variables": {
+                **self.special,
+                "messages": [dict(message) for message in messages],
+                "add_generation_prompt": add_prompt,
+            },
+            "path": sys.path,
+            "limits": {"cpu_s": CPU_S, "memory_bytes": MEMORY_BYTES, "output": MOST_OUTPUT},
+        }
+        answer = self._ask(json.dumps(request))
+        if "text" not in answer:
+            line = f" line {answer['line']}" if answer.get("line") else ""
+            raise FileError(self.file, str(answer.get("error")), field=f"chat_template{line}")
+        return str(answer["text"])
+
+    def _ask(self, request: str) -> dict[str, Any]:
+        """Run the worker; whatever ends it early is a bound it exceeded."""
+        command = [sys.executable, "-I", str(WORKER)]
+        try:
+            done = subprocess.run(
+                command, input=request.encode(), capture_output=True, timeout=WALL_S, check=False
+            )
+        except subprocess.TimeoutExpired:
+            raise self._exceeded(f"more than {WALL_S} s") from None
+        if done.returncode != 0:
+            raise self._exceeded(f"the renderer ended with status {done.returncode}")
+        answer = json.loads(done.stdout)
+        return answer if isinstance(answer, dict) else {}
+
+    def _exceeded(self, what: str) -> FileError:
+        bounds = f"{CPU_S} s of CPU, {MEMORY_BYTES >> 20} MB"
+        return FileError(self.file, f"stopped: {what}; its bounds: {bounds}", field="chat_template")
+
+
+def check_messages(messages: Sequence[Message]) -> None:
+    """Raise UsageError unless every message has a known role and a text."""
+    if not messages:
+        raise UsageError("a conversation needs at least one message")
+    for number, message in enumerate(messages):
+        role, content = message.get("role"), message.get("content")
+        if role not in ROLES or not isinstance(content, str):
+            raise UsageError(
+                f"message {number}: role {role!r}, content {type(content).__name__};"
+                f" a role is one of {', '.join(ROLES)}, the content a text"
+            )
+
+
+def _config(text: str, name: str) -> dict[str, Any]:
+    try:
+        value = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise FileError(name, f"not JSON: {error}") from None
+    if not isinstance(value, dict):
+        raise FileError(name, f"found {type(value).__name__}, expected an object")
+    return value
+
+
+def _choose(value: Any, file: str) -> str | None:
+    """Take a template, or of several named ones the default."""
+    if isinstance(value, list):
+        named = [item for item in value if isinstance(item, dict)]
+        value = next((n.get("template") for n in named if n.get("name") == "default"), None)
+    if value is None or isinstance(value, str):
+        return value
+    raise FileError(file, f"found {type(value).__name__}, expected a text", field="chat_template")
+
+
+def _is_token(key: str) -> bool:
+    return key.endswith("_token") and not key.startswith("add_")

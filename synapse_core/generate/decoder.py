@@ -1,0 +1,160 @@
+"""A session as a language model: ids in, logits out, in chunks that the program has rows for."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+
+import attrs
+import numpy as np
+
+from synapse_core.backends import Session
+from synapse_core.errors import UsageError
+from synapse_core.ops import I32, RowTable
+from synapse_core.program import FunctionTable, Program, Tables, functions_of
+from synapse_core.program.records import STATE_KV
+
+FORWARD = "forward"
+LOGITS = "logits"
+
+
+@attrs.frozen
+class TextPorts:
+    """Where a text function takes ids and row choices, and where its logits come out."""
+
+    function: str
+    ids: str
+    tokens: str
+    chosen: str | None
+    vocabulary: int
+    most_tokens: int
+    most_outputs: int
+    positions: int
+
+    @classmethod
+    def of(cls, functions: Mapping[str, FunctionTable]) -> TextPorts:
+        """Find them in a program's `forward`.
+
+        Raises: UsageError when the model is none that reads ids and answers with logits.
+        """
+        function = functions.get(FORWARD)
+        if function is None:
+            has = ", ".join(sorted(functions)) or "none"
+            raise UsageError(f"the model has no function {FORWARD!r} (it has: {has}): no text")
+        whole = [port for port in function.inputs if port.type.dtype == I32]
+        ids = [port for port in whole if not port.type.limit_space]
+        chosen = [port for port in whole if port.type.limit_space]
+        logits = [port for port in function.outputs if port.name == LOGITS]
+        if len(ids) != 1 or len(chosen) > 1 or len(logits) != 1:
+            raise UsageError(f"function {FORWARD!r} does not turn token ids into logits")
+        tokens = ids[0].type.space.base
+        outputs = chosen[0].type.space.base if chosen else tokens
+        return cls(
+            function=FORWARD,
+            ids=ids[0].name,
+            tokens=tokens,
+            chosen=chosen[0].name if chosen else None,
+            vocabulary=logits[0].type.cols,
+            most_tokens=function.max_rows[tokens],
+            most_outputs=function.max_rows[outputs],
+            positions=function.max_position[tokens],
+        )
+
+
+@attrs.define
+class Decoder:
+    """Feeds one slot of a session and knows which ids the slot has seen."""
+
+    session: Session
+    ports: TextPorts
+    rewinds: bool = True
+    slot: int = 0
+    seen: list[int] = attrs.field(factory=list)
+
+    @classmethod
+    def open(cls, session: Session, program: Program, slot: int = 0) -> Decoder:
+        """Return the decoder of a slot of an opened program."""
+        ports = TextPorts.of(functions_of(program))
+        return cls(session, ports, _rewinds(program), slot)
+
+    def prefill(
+        self, ids: Sequence[int], *, stopped: Callable[[], bool] = lambda: False
+    ) -> np.ndarray | None:
+        """Make the slot have seen exactly `ids`; return the last one's logits, float32 (V,).
+
+        What the slot has seen already is not computed again. None when `stopped` said so.
+
+        Raises: UsageError for no ids, too many, or one that the model does not have.
+        """
+        self.check(ids)
+        if len(ids) > self.ports.positions:
+            raise UsageError(f"{len(ids)} tokens; the context holds {self.ports.positions} (--ctx)")
+        common = self.common(ids)
+        for start in range(common, len(ids), self.ports.most_tokens):
+            if stopped():
+                return None
+            logits = self._call(ids[start : start + self.ports.most_tokens], start, last_only=True)
+        return _last(logits)
+
+    def step(self, id: int) -> np.ndarray:
+        """Append one id; return its logits, float32 (V,)."""
+        return _last(self._call([id], len(self.seen), last_only=True))
+
+    def all_logits(self, ids: Sequence[int]) -> Iterator[np.ndarray]:
+        """Begin anew and yield the logits of all positions, chunk by chunk: float32 (n, V)."""
+        self.check(ids)
+        if len(ids) > self.ports.positions:
+            raise UsageError(f"{len(ids)} tokens; the context holds {self.ports.positions} (--ctx)")
+        chunk = min(self.ports.most_tokens, self.ports.most_outputs)
+        for start in range(0, len(ids), chunk):
+            yield self._call(ids[start : start + chunk], start, last_only=False)
+
+    def check(self, ids: Sequence[int]) -> None:
+        """Raise UsageError for no ids or one out of range."""
+        if not ids:
+            raise UsageError("no tokens: give a prompt (the model has no start token)")
+        for place, id in enumerate(ids):
+            if not 0 <= id < self.ports.vocabulary:
+                raise UsageError(
+                    f"token {place} is {id}; this model's ids are 0 to {self.ports.vocabulary - 1}"
+                )
+
+    @property
+    def room(self) -> int:
+        """How many more ids fit into the context."""
+        return self.ports.positions - len(self.seen)
+
+    def common(self, ids: Sequence[int]) -> int:
+        """Return how many of the first ids the slot need not see again; the last one it must."""
+        pairs = zip(self.seen, ids, strict=False)
+        common = next((n for n, (a, b) in enumerate(pairs) if a != b), None)
+        if common is None:
+            common = min(len(self.seen), len(ids))
+        common = min(common, len(ids) - 1)
+        return common if self.rewinds or common == len(self.seen) else 0
+
+    def _call(self, ids: Sequence[int], start: int, *, last_only: bool) -> np.ndarray:
+        count = len(ids)
+        table = RowTable(
+            slot=np.full(count, self.slot, dtype=np.int64),
+            position=np.arange(start, start + count, dtype=np.int64),
+        )
+        inputs = {self.ports.ids: np.asarray(ids, dtype=np.int32).reshape(count, 1)}
+        if self.ports.chosen is not None:
+            first = count - 1 if last_only else 0
+            inputs[self.ports.chosen] = np.arange(first, count, dtype=np.int32).reshape(-1, 1)
+        before, self.seen = self.seen[:start], []
+        outputs = self.session.run(self.ports.function, inputs, {self.ports.tokens: table})
+        self.seen = [*before, *ids]
+        return outputs[LOGITS]
+
+
+def _last(rows: np.ndarray) -> np.ndarray:
+    last: np.ndarray = rows[-1]
+    return last
+
+
+def _rewinds(program: Program) -> bool:
+    """Whether a slot can go back: every state keeps all its positions."""
+    tables = Tables.of(program.image, program.path or "program")
+    unlimited = all(int(group["window"]) == 0 for group in tables.groups)
+    return unlimited and all(int(state["kind"]) == STATE_KV for state in tables.states)

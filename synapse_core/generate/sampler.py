@@ -1,0 +1,95 @@
+"""Choosing the next token from logits."""
+
+from __future__ import annotations
+
+import math
+import secrets
+from typing import Protocol
+
+import attrs
+import numpy as np
+
+from synapse_core.errors import SynapseError, UsageError
+
+
+class Sampler(Protocol):
+    """Chooses a token; a plugin's `sampler` provides it."""
+
+    def choose(self, logits: np.ndarray) -> int:
+        """Return an id from the logits of one position, float32 (V,), not to be changed."""
+        ...
+
+
+@attrs.frozen
+class Greedy:
+    """The most likely token; of equals the first."""
+
+    def choose(self, logits: np.ndarray) -> int:
+        """Return the id of the largest logit."""
+        return _largest(logits)
+
+
+@attrs.define
+class Random:
+    """Draws from softmax(logits / temperature), of the `top_k` likeliest, within mass `top_p`.
+
+    `top_k` 0 and `top_p` 1 keep all. The order is temperature, then k, then p. The same seed and
+    logits give the same tokens everywhere: the draw is PCG64's raw 64 bits, whose sequence numpy
+    promises to keep, and the sums are float64 in order of likelihood.
+    """
+
+    temperature: float = 1.0
+    top_k: int = 0
+    top_p: float = 1.0
+    seed: int = attrs.field(factory=lambda: secrets.randbits(32))
+    _bits: np.random.PCG64 = attrs.field(init=False)
+
+    def __attrs_post_init__(self) -> None:
+        if not (math.isfinite(self.temperature) and self.temperature > 0):
+            raise UsageError(f"temperature {self.temperature}: must be over 0 (0 means greedy)")
+        if self.top_k < 0:
+            raise UsageError(f"top-k {self.top_k}: must be 0 (all) or more")
+        if not 0 < self.top_p <= 1:
+            raise UsageError(f"top-p {self.top_p}: must be over 0 and at most 1")
+        if self.seed < 0:
+            raise UsageError(f"seed {self.seed}: must be 0 or more")
+        self._bits = np.random.PCG64(self.seed)
+
+    def choose(self, logits: np.ndarray) -> int:
+        """Return an id drawn from the logits."""
+        top = logits[_largest(logits)]
+        ids = self._candidates(logits)
+        weights = np.exp((logits[ids].astype(np.float64) - float(top)) / self.temperature)
+        sums = np.cumsum(weights)
+        if self.top_p < 1:
+            kept = int(np.searchsorted(sums, self.top_p * sums[-1])) + 1
+            sums = sums[:kept]
+        draw = (int(self._bits.random_raw()) >> 11) * 2.0**-53
+        place = int(np.searchsorted(sums, draw * sums[-1], side="right"))
+        return int(ids[min(place, len(sums) - 1)])
+
+    def _candidates(self, logits: np.ndarray) -> np.ndarray:
+        """Return the ids to draw from, likeliest first; equals in order of id."""
+        ids: np.ndarray = np.argsort(-logits, kind="stable")
+        return ids[: self.top_k] if self.top_k else ids
+
+
+def make_sampler(
+    temperature: float = 1.0, top_k: int = 0, top_p: float = 1.0, seed: int | None = None
+) -> Sampler:
+    """Return the sampler of the usual options; temperature 0 is greedy."""
+    if temperature == 0:
+        return Greedy()
+    if seed is None:
+        return Random(temperature, top_k, top_p)
+    return Random(temperature, top_k, top_p, seed)
+
+
+def _largest(logits: np.ndarray) -> int:
+    best = int(np.argmax(logits))
+    if not math.isfinite(float(logits[best])):
+        raise SynapseError(
+            f"the model's logits are not finite (id {best} is {float(logits[best])});"
+            " are its weights damaged? `synapse verify --integrity`"
+        )
+    return best

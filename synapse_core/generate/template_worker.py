@@ -1,0 +1,132 @@
+"""Renders one chat template, in a process that its parent has bounded; run as a file.
+
+Reads a request as JSON from standard input and writes {"text"} or {"error", "line"} to standard
+output. It imports nothing of Synapse: starting it must be quick and what it can reach little.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from typing import Any
+
+MOST_POWER_BITS = 4096
+MOST_REPEATED = 1 << 20
+
+
+def main() -> None:
+    """Answer the request on standard input."""
+    request = json.load(sys.stdin)
+    _bound(request["limits"])
+    sys.path[:] = request["path"]
+    json.dump(_answer(request), sys.stdout)
+
+
+def _bound(limits: dict[str, int]) -> None:
+    """Set what the process may use at most, where the system can (not on Windows)."""
+    try:
+        import resource
+    except ImportError:
+        return
+    for kind, most in (
+        (resource.RLIMIT_CPU, limits["cpu_s"]),
+        (resource.RLIMIT_AS, limits["memory_bytes"]),
+        (resource.RLIMIT_FSIZE, 0),
+        (resource.RLIMIT_CORE, 0),
+    ):
+        try:
+            resource.setrlimit(kind, (most, most))
+        except (OSError, ValueError):
+            continue  # the parent's wall clock still holds
+
+
+def _answer(request: dict[str, Any]) -> dict[str, Any]:
+    import jinja2
+
+    try:
+        return {"text": _render(request)}
+    except jinja2.TemplateSyntaxError as error:
+        return {"error": f"not a template: {error.message}", "line": error.lineno}
+    except (MemoryError, RecursionError) as error:
+        return {"error": f"stopped: {type(error).__name__}"}
+    except Exception as error:
+        message = f"{type(error).__name__}: {error}"[:500].replace("\n", " ")
+        return {"error": message, "line": _line_of(error)}
+
+
+def _render(request: dict[str, Any]) -> str:
+    environment = _environment()
+    most = int(request["limits"]["output"])
+    parts: list[str] = []
+    size = 0
+    for part in environment.from_string(request["source"]).generate(**request["variables"]):
+        size += len(part)
+        if size > most:
+            raise ValueError(f"writes more than {most} characters")
+        parts.append(part)
+    return "".join(parts)
+
+
+def _environment() -> Any:
+    """The sandbox, with what Hugging Face's templates expect to find in it."""
+    from datetime import datetime
+
+    from jinja2 import nodes
+    from jinja2.exceptions import SecurityError, TemplateError
+    from jinja2.ext import Extension, loopcontrols
+    from jinja2.sandbox import ImmutableSandboxedEnvironment
+
+    class Sandbox(ImmutableSandboxedEnvironment):
+        """Refuses powers and repetitions that would make numbers or texts without end."""
+
+        intercepted_binops = frozenset({"*", "**"})
+
+        def call_binop(self, context: Any, operator: str, left: Any, right: Any) -> Any:
+            if operator == "**":
+                for side in (left, right):
+                    if not isinstance(side, int | float) or abs(side) > MOST_POWER_BITS:
+                        raise SecurityError(f"a power of {type(side).__name__} this large")
+            for text, count in ((left, right), (right, left)):
+                sized = hasattr(text, "__len__") and isinstance(count, int)
+                if sized and len(text) * count > MOST_REPEATED:
+                    raise SecurityError(f"repeats a value {count} times")
+            return super().call_binop(context, operator, left, right)
+
+    class Generation(Extension):
+        """`{% generation %}` marks answers for training; here its body is just written."""
+
+        tags = {"generation"}  # noqa: RUF012 (jinja2 declares it so)
+
+        def parse(self, parser: Any) -> Any:
+            line = next(parser.stream).lineno
+            body = parser.parse_statements(("name:endgeneration",), drop_needle=True)
+            return nodes.Scope(body).set_lineno(line)
+
+    def raise_exception(message: str) -> None:
+        raise TemplateError(message)
+
+    def tojson(value: Any, indent: int | None = None, **options: Any) -> str:
+        options.setdefault("ensure_ascii", False)
+        return json.dumps(value, indent=indent, **options)
+
+    environment = Sandbox(
+        trim_blocks=True, lstrip_blocks=True, extensions=[Generation, loopcontrols]
+    )
+    environment.filters["tojson"] = tojson
+    environment.globals["raise_exception"] = raise_exception
+    environment.globals["strftime_now"] = lambda form: datetime.now().strftime(form)
+    return environment
+
+
+def _line_of(error: BaseException) -> int | None:
+    """The template's line in which an error was raised."""
+    trace, line = error.__traceback__, None
+    while trace is not None:
+        if trace.tb_frame.f_code.co_filename == "<template>":
+            line = trace.tb_lineno
+        trace = trace.tb_next
+    return line
+
+
+if __name__ == "__main__":
+    main()

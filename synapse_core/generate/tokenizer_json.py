@@ -1,0 +1,227 @@
+"""`tokenizer.json`, read by the `tokenizers` package under our own bounds."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+import attrs
+
+from synapse_core.errors import FileError, InternalError, UsageError
+from synapse_core.generate.special_tokens import special_tokens
+from synapse_core.generate.tokenizer import SpecialTokens, decode_pieces
+
+if TYPE_CHECKING:
+    from tokenizers import Tokenizer as Engine
+
+# The largest real file (Gemma 3) has 33 MB.
+MOST_BYTES = 64 << 20
+MOST_TEXT = 16 << 20
+# A normaliser may make a text this many times longer; real ones at most triple it.
+MOST_GROWTH = 64
+PROBE = "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaab The quick — 你好 🚀\n\t1234567890 ___<<<"
+BYTE_TOKEN = re.compile(r"<0x([0-9A-Fa-f]{2})>")
+SPACE_MARK = "▁"
+
+
+@attrs.frozen(eq=False)
+class JsonTokenizer:
+    """A tokenizer out of `tokenizer.json` and the files beside it."""
+
+    engine: Engine
+    special: SpecialTokens
+    hidden: frozenset[int]
+    to_bytes: Callable[[str], bytes] | None
+    leading_space: bool
+    file: str = "tokenizer.json"
+
+    @property
+    def size(self) -> int:
+        """How many ids there are, added ones included."""
+        return self.engine.get_vocab_size(with_added_tokens=True)
+
+    def encode(self, text: str, special: bool) -> list[int]:
+        """Return the ids of a text.
+
+        Raises: UsageError for a text that is too long or has lone surrogates; FileError where the
+        tokenizer's own rules fail on it.
+        """
+        if len(text) > MOST_TEXT:
+            raise UsageError(f"a text of {len(text)} characters; at most {MOST_TEXT} at once")
+        try:
+            text.encode()
+        except UnicodeEncodeError as error:
+            raise UsageError(f"the text is not Unicode: {error.reason}") from None
+        with _contained(self.file, "encoding"):
+            ids = list(self.engine.encode(text, add_special_tokens=special).ids)
+        bos = self.special.bos
+        if not special or bos is None:
+            return ids
+        if self.special.add_bos and ids[:1] != [bos]:
+            return [bos, *ids]
+        if self.special.add_bos is False and ids[:1] == [bos] and not self._writes_bos(text):
+            return ids[1:]
+        return ids
+
+    def decode(self, ids: Sequence[int]) -> str:
+        """Return the text of ids, special tokens left out."""
+        if self.to_bytes is None:
+            with _contained(self.file, "decoding"):
+                return self.engine.decode(list(ids), skip_special_tokens=True)
+        pieces = (self.piece(id) or b"" for id in ids)
+        return decode_pieces(pieces, leading_space=self.leading_space)
+
+    def piece(self, id: int) -> bytes | None:
+        """Return the bytes that an id adds, None where the decoder looks at neighbours."""
+        if self.to_bytes is None:
+            return None
+        if id in self.hidden:
+            return b""
+        token = self.engine.id_to_token(id)
+        return b"" if token is None else self.to_bytes(token)
+
+    def token_id(self, token: str) -> int | None:
+        """Return the id of a token's exact text."""
+        return self.engine.token_to_id(token)
+
+    def _writes_bos(self, text: str) -> bool:
+        plain = self.engine.encode(text, add_special_tokens=False).ids
+        return plain[:1] == [self.special.bos]
+
+
+def load_tokenizer(files: Mapping[str, str], where: str = "") -> JsonTokenizer:
+    """Load a tokenizer from the texts of its files, by their names; `where` is for messages.
+
+    Raises: FileError naming the file and what is wrong with it.
+    """
+    name = f"{where}/tokenizer.json" if where else "tokenizer.json"
+    text = files.get("tokenizer.json")
+    if text is None:
+        raise FileError(name, "missing; text needs it (ids alone do not: `synapse logits`)")
+    if len(text) > MOST_BYTES:
+        raise FileError(name, f"{len(text)} characters; at most {MOST_BYTES}")
+    spec = parse_object(text, name)
+    _check_growth(spec, name)
+    with _contained(name, "loading"):
+        from tokenizers import Tokenizer as Engine
+
+        engine = Engine.from_str(text)
+        engine.no_truncation()
+        engine.no_padding()
+        engine.encode(PROBE)
+    hidden = frozenset(
+        id for id, token in engine.get_added_tokens_decoder().items() if token.special
+    )
+    to_bytes, leading_space = _decoder(spec.get("decoder"))
+    special = special_tokens(files, engine.token_to_id, where)
+    return JsonTokenizer(engine, special, hidden, to_bytes, leading_space, name)
+
+
+def parse_object(text: str, name: str) -> dict[str, Any]:
+    """Parse a JSON object from outside.
+
+    Raises: FileError.
+    """
+    try:
+        value = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise FileError(name, f"not JSON: {error}") from None
+    if not isinstance(value, dict):
+        raise FileError(name, f"found {type(value).__name__}, expected a JSON object")
+    return value
+
+
+@contextmanager
+def _contained(file: str, doing: str) -> Iterator[None]:
+    """Turn everything that `tokenizers` throws, panics too, into a FileError."""
+    try:
+        yield
+    except (KeyboardInterrupt, SystemExit, GeneratorExit, ImportError, FileError):
+        raise
+    except BaseException as error:
+        # pyo3's PanicException derives from BaseException only.
+        if not isinstance(error, Exception) and type(error).__name__ != "PanicException":
+            raise
+        lines = str(error).splitlines() or [type(error).__name__]
+        raise FileError(file, f"{doing} failed: {lines[0][:300]}") from None
+
+
+def _check_growth(spec: Mapping[str, Any], name: str) -> None:
+    """Refuse normalisers that blow a text up: chained replacements multiply."""
+    growth = 1
+    pending: list[Any] = [spec.get("normalizer"), spec.get("pre_tokenizer"), spec.get("decoder")]
+    while pending:
+        node = pending.pop()
+        if isinstance(node, list):
+            pending += node
+        elif isinstance(node, dict):
+            if node.get("type") == "Replace":
+                growth *= max(1, len(str(node.get("content", ""))))
+            if growth > MOST_GROWTH:
+                raise FileError(
+                    name,
+                    f"its replacements make a text over {MOST_GROWTH} times longer",
+                    field="normalizer",
+                )
+            pending += [node.get(key) for key in ("normalizers", "pretokenizers", "decoders")]
+
+
+def _decoder(spec: Any) -> tuple[Callable[[str], bytes] | None, bool]:
+    """Return what turns a token into bytes, and whether a text's first space is not part of it."""
+    steps = spec.get("decoders", []) if _kind(spec) == "Sequence" else [spec]
+    kinds = [_kind(step) for step in steps]
+    if kinds == ["ByteLevel"]:
+        return _byte_level, False
+    if kinds == ["Metaspace"]:
+        mark = str(steps[0].get("replacement", SPACE_MARK))
+        return _marked(mark), steps[0].get("prepend_scheme", "always") != "never"
+    if kinds and set(kinds) <= {"Replace", "ByteFallback", "Fuse", "Strip"} and "Fuse" in kinds:
+        replaces = [step for step in steps if _kind(step) == "Replace"]
+        strips = [step for step in steps if _kind(step) == "Strip"]
+        plain = [r for r in replaces if r.get("pattern") == {"String": SPACE_MARK}]
+        wanted = [s for s in strips if (s.get("content"), s.get("stop")) == (" ", 0)]
+        counts = [s.get("start") for s in wanted]
+        spaces = len(plain) == len(replaces) == 1 and plain[0].get("content") == " "
+        if spaces and len(wanted) == len(strips) and counts in ([], [0], [1]):
+            return _marked(SPACE_MARK, bytes_too="ByteFallback" in kinds), counts == [1]
+    return None, False
+
+
+def _kind(step: Any) -> str:
+    return str(step.get("type")) if isinstance(step, dict) else ""
+
+
+def _marked(mark: str, *, bytes_too: bool = False) -> Callable[[str], bytes]:
+    def convert(token: str) -> bytes:
+        byte = BYTE_TOKEN.fullmatch(token) if bytes_too else None
+        return bytes([int(byte[1], 16)]) if byte else token.replace(mark, " ").encode()
+
+    return convert
+
+
+def _byte_level(token: str) -> bytes:
+    try:
+        return bytes(BYTE_OF_CHARACTER[character] for character in token)
+    except KeyError:
+        return token.encode()
+
+
+def _characters_of_bytes() -> dict[str, int]:
+    """GPT-2's alphabet: printable Latin-1 bytes are themselves, the rest follow from U+0100 on."""
+    table: dict[str, int] = {}
+    moved = 0
+    for byte in range(256):
+        if 33 <= byte <= 126 or 161 <= byte <= 172 or byte >= 174:
+            table[chr(byte)] = byte
+        else:
+            table[chr(256 + moved)] = byte
+            moved += 1
+    return table
+
+
+BYTE_OF_CHARACTER = _characters_of_bytes()
+if len(BYTE_OF_CHARACTER) != 256:
+    raise InternalError("the byte alphabet must have 256 characters")

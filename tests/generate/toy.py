@@ -1,0 +1,92 @@
+"""A session whose logits are a known function of what it has seen, and a tokenizer of letters."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import attrs
+import numpy as np
+
+from synapse_core.errors import UsageError
+from synapse_core.generate import Decoder, SpecialTokens, TextPorts
+from synapse_core.ops import RowTable
+
+VOCABULARY = 32
+
+
+@attrs.define
+class ToySession:
+    """Its next token depends on every token of the slot, in order; it checks positions."""
+
+    memory: dict[int, list[int]] = attrs.field(factory=dict)
+    calls: list[int] = attrs.field(factory=list)
+    fails: bool = False
+
+    def run(
+        self, function: str, inputs: Mapping[str, np.ndarray], rows: Mapping[str, RowTable]
+    ) -> dict[str, np.ndarray]:
+        ids, table = inputs["ids"][:, 0], rows["tokens"]
+        if self.fails:
+            raise UsageError("the toy fails")
+        self.calls.append(len(ids))
+        logits = []
+        for id, slot, position in zip(ids, table.slot, table.position, strict=True):
+            seen = self.memory.setdefault(int(slot), [])
+            assert position <= len(seen), "a gap in the positions"
+            del seen[int(position) :]
+            seen.append(int(id))
+            logits.append(toy_logits(seen))
+        return {"logits": np.stack(logits)[inputs["index"][:, 0]]}
+
+    def copy_state(self, source: int, target: int) -> None:
+        self.memory[target] = list(self.memory[source])
+
+    def release(self, slot: int) -> None:
+        self.memory.pop(slot, None)
+
+    def close(self) -> None:
+        self.memory.clear()
+
+
+def toy_logits(seen: Sequence[int]) -> np.ndarray:
+    seed = sum((n + 1) * (id + 7) for n, id in enumerate(seen))
+    return np.random.default_rng(seed).normal(size=VOCABULARY).astype(np.float32)
+
+
+def toy_decoder(*, most_tokens: int = 4, positions: int = 64, rewinds: bool = True) -> Decoder:
+    ports = TextPorts(
+        function="forward",
+        ids="ids",
+        tokens="tokens",
+        chosen="index",
+        vocabulary=VOCABULARY,
+        most_tokens=most_tokens,
+        most_outputs=2,
+        positions=positions,
+    )
+    return Decoder(ToySession(), ports, rewinds)
+
+
+@attrs.frozen
+class Letters:
+    """Ids are letters; 0 begins a text, `ends` end it."""
+
+    ends: frozenset[int] = frozenset({1})
+    leading_space: bool = False
+
+    @property
+    def special(self) -> SpecialTokens:
+        return SpecialTokens(0, self.ends)
+
+    @property
+    def size(self) -> int:
+        return VOCABULARY
+
+    def encode(self, text: str, special: bool) -> list[int]:
+        return [0] * special + [ord(letter) - 95 for letter in text]
+
+    def decode(self, ids: Sequence[int]) -> str:
+        return b"".join(self.piece(id) for id in ids).decode()
+
+    def piece(self, id: int) -> bytes:
+        return b"" if id < 2 else chr(id + 95).encode()

@@ -6,7 +6,7 @@ import attrs
 import numpy as np
 
 from synapse_core.formats import format_named
-from synapse_core.graph import TRANSFORMS, Constant, Function, Graph, Node, Tensor, Weight
+from synapse_core.graph import TRANSFORMS, Constant, Function, Graph, Weight
 from synapse_core.passes.rewrite import (
     makers_of,
     map_functions,
@@ -16,6 +16,9 @@ from synapse_core.passes.rewrite import (
     with_nodes,
     without,
 )
+
+# Ops that can take a scale of their output into an option of their own.
+_SCALE_OPTION = {"scale": "factor", "embedding": "scale"}
 
 
 def fold_constants(graph: Graph) -> Graph:
@@ -42,28 +45,26 @@ def _folded(weight: Weight) -> Weight:
 
 
 def _merge_scales(function: Function) -> Function:
-    replaced: dict[str, Tensor] = {}
-    dropped: list[Node] = []
-    changed: dict[int, Node] = {}
+    """Merge one scale after another until none is left to merge."""
+    while (merged := _merge_one_scale(function)) is not None:
+        function = merged
+    return function
+
+
+def _merge_one_scale(function: Function) -> Function | None:
     makers, uses, outputs = makers_of(function), uses_of(function), output_names(function)
     for node in function.nodes:
         if node.op != "scale":
             continue
         (x,) = node.tensors()
-        factor = float(node.options["factor"])
         maker = makers.get(x.name)
-        option = {"scale": "factor", "embedding": "scale"}.get(maker.op) if maker else None
-        if factor == 1.0:
-            replaced[node.outputs[0].name] = x
-            dropped.append(node)
-        elif maker and option and len(uses[x.name]) == 1 and x.name not in outputs:
-            maker = changed.get(id(maker), maker)
-            product = float(np.float32(float(maker.options[option])) * np.float32(factor))
-            merged = attrs.evolve(maker, options={**maker.options, option: product})
-            changed[id(makers[x.name])] = merged
-            makers[node.outputs[0].name] = makers[x.name]
-            uses[x.name] = uses.get(node.outputs[0].name, [])
-            replaced[node.outputs[0].name] = x
-            dropped.append(node)
-    nodes = [changed.get(id(node), node) for node in without(function.nodes, dropped)]
-    return replace_tensors(with_nodes(function, nodes), replaced)
+        option = _SCALE_OPTION.get(maker.op) if maker else None
+        nodes = without(function.nodes, [node])
+        if maker and option and len(uses[x.name]) == 1 and x.name not in outputs:
+            product = np.float32(maker.options[option]) * np.float32(node.options["factor"])
+            scaled = attrs.evolve(maker, options={**maker.options, option: float(product)})
+            nodes = [scaled if other is maker else other for other in nodes]
+        elif node.options["factor"] != 1.0:
+            continue
+        return replace_tensors(with_nodes(function, nodes), {node.outputs[0].name: x})
+    return None

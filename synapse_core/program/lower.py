@@ -117,7 +117,7 @@ class _Lowering:
     def _plan_tensors(
         self, function: Function, spaces: list[str]
     ) -> tuple[dict[str, int], int]:
-        lifetimes = _lifetimes(function, lambda tensor: self._tensor_bytes(tensor))
+        lifetimes = lifetimes_of(function, self.limits)
         offsets, arena_bytes = plan(list(lifetimes.values()))
         indices: dict[str, int] = {}
         for tensor in _tensors_of(function):
@@ -136,11 +136,6 @@ class _Lowering:
                 )
             )
         return indices, arena_bytes
-
-    def _tensor_bytes(self, tensor: Tensor) -> int:
-        space = tensor.type.space
-        rows = self.limits.rows.get(space.base, self.limits.default_rows) * space.multiple
-        return rows * tensor.type.cols * 4
 
     def _operands(self, node: Node, tensors: Mapping[str, int]) -> tuple[list[int], list[int]]:
         inputs: list[int] = []
@@ -195,23 +190,36 @@ def _spaces_of(function: Function) -> dict[str, Space]:
     return spaces
 
 
-def _lifetimes(function: Function, size: Callable[[Tensor], int]) -> dict[str, Lifetime]:
-    lives = {tensor.name: (size(tensor), -1, -1) for tensor in function.inputs}
+def lifetimes_of(function: Function, limits: Limits) -> dict[str, Lifetime]:
+    """Return every tensor's size and life: what memory planning works on.
+
+    Raises: GraphError when an op reads a tensor before any op makes it.
+    """
+    ends = {tensor.name: -1 for tensor in function.inputs}
+    begins = dict(ends)
     for number, node in enumerate(function.nodes):
         for tensor in node.tensors():
-            if tensor.name not in lives:
+            if tensor.name not in begins:
                 raise GraphError(
                     f"function {function.name!r}: {node.op!r} reads {tensor.name!r}"
                     " before any op makes it"
                 )
-            bytes, first, _ = lives[tensor.name]
-            lives[tensor.name] = (bytes, first, number)
+            ends[tensor.name] = number
         for tensor in node.outputs:
-            lives[tensor.name] = (size(tensor), number, number)
+            begins[tensor.name] = ends[tensor.name] = number
     for tensor in function.outputs.values():
-        bytes, first, _ = lives[tensor.name]
-        lives[tensor.name] = (bytes, first, len(function.nodes))
-    return {name: Lifetime(name, *life) for name, life in lives.items()}
+        ends[tensor.name] = len(function.nodes)
+    return {
+        tensor.name: Lifetime(
+            tensor.name, _tensor_bytes(tensor, limits), begins[tensor.name], ends[tensor.name]
+        )
+        for tensor in _tensors_of(function)
+    }
+
+
+def _tensor_bytes(tensor: Tensor, limits: Limits) -> int:
+    space = tensor.type.space
+    return limits.rows.get(space.base, limits.default_rows) * space.multiple * tensor.type.cols * 4
 
 
 def _name(name: str) -> bytes:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import attrs
 
@@ -30,21 +30,12 @@ class Lifetime:
 def plan(lifetimes: Sequence[Lifetime]) -> tuple[Mapping[str, int], int]:
     """Return each tensor's offset and the arena's size in bytes.
 
-    Best fit by lifetime: the largest tensors first, each into the smallest gap that holds it
-    between those it must not overlap. Two tensors of one node never overlap.
+    Best fit by lifetime: one tensor after another into the smallest gap that holds it between
+    those it must not overlap, in three orders (largest, longest-lived, earliest first); the
+    smallest arena wins. Two tensors of one node never overlap.
     """
-    placed: list[tuple[int, Lifetime]] = []
-    offsets: dict[str, int] = {}
-    size = 0
-    for tensor in sorted(lifetimes, key=lambda t: (-t.bytes, t.first, t.name)):
-        neighbours = sorted(
-            ((o, t) for o, t in placed if t.meets(tensor)), key=lambda pair: pair[0]
-        )
-        offset = _best_gap(tensor, neighbours)
-        offsets[tensor.name] = offset
-        placed.append((offset, tensor))
-        size = max(size, offset + _room(tensor))
-    return offsets, size
+    plans = [_place(sorted(lifetimes, key=order)) for order in _ORDERS]
+    return min(plans, key=lambda plan: plan[1])
 
 
 def least_bytes(lifetimes: Sequence[Lifetime]) -> int:
@@ -53,6 +44,26 @@ def least_bytes(lifetimes: Sequence[Lifetime]) -> int:
     return max(
         (sum(_room(t) for t in lifetimes if t.first <= n <= t.last) for n in nodes), default=0
     )
+
+
+_ORDERS: tuple[Callable[[Lifetime], tuple[int | str, ...]], ...] = (
+    lambda t: (-t.bytes, t.first, t.name),
+    lambda t: (t.first - t.last, -t.bytes, t.first, t.name),
+    lambda t: (t.first, -t.bytes, t.name),
+)
+
+
+def _place(tensors: Sequence[Lifetime]) -> tuple[dict[str, int], int]:
+    placed: list[tuple[int, Lifetime]] = []
+    offsets: dict[str, int] = {}
+    size = 0
+    for tensor in tensors:
+        neighbours = [pair for pair in placed if pair[1].meets(tensor)]
+        offset = _best_gap(tensor, sorted(neighbours, key=lambda pair: pair[0]))
+        offsets[tensor.name] = offset
+        placed.append((offset, tensor))
+        size = max(size, offset + _room(tensor))
+    return offsets, size
 
 
 def _room(tensor: Lifetime) -> int:

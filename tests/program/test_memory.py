@@ -1,10 +1,14 @@
 """The arena's plan: nothing that lives at one time overlaps, and little is wasted."""
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from synapse_core.program import functions_of
+from synapse_core.program.lower import lifetimes_of
 from synapse_core.program.memory import Lifetime, least_bytes, plan
 from synapse_core.program.records import ARENA_ALIGN
+from synapse_core.testing import causal_decoder, image_encoder, two_towers, window_predictor
 
 lifetime_lists = st.lists(
     st.tuples(st.integers(1, 5000), st.integers(-1, 30), st.integers(0, 8)), max_size=40
@@ -28,7 +32,11 @@ def test_plan_does_not_depend_on_the_order_given(tensors):
     assert plan(tensors) == plan(tensors[::-1])
 
 
-def test_chain_of_layers_needs_no_more_than_its_widest_moment():
-    chain = [Lifetime(f"t{n}", 1000 * (1 + n % 3), n, n + 1) for n in range(40)]
-    _, size = plan(chain)
-    assert size <= 1.05 * least_bytes(chain)
+@pytest.mark.parametrize(
+    "case", [causal_decoder(), image_encoder(), window_predictor(), two_towers()], ids=lambda case: case.name
+)
+def test_models_need_little_more_than_their_widest_moment(case):
+    tables = functions_of(case.executable().program)
+    for function in case.graph.functions.values():
+        bound = least_bytes(list(lifetimes_of(function, case.limits).values()))
+        assert bound <= tables[function.name].arena_bytes <= 1.07 * bound

@@ -1,0 +1,5 @@
+"""The command line."""
+
+from synapse_core.cli.frame import main
+
+__all__ = ["main"]

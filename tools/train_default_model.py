@@ -1,0 +1,163 @@
+"""Train the model that ships in synapse-model-decoder, on the little world.
+
+    python tools/train_default_model.py OUT --minutes 25 --seed 1
+
+Needs torch==2.13.0 and transformers; nothing else of the project does. The same seed and the same
+number of steps give the same model on the same machine; `--steps` fixes the number.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import sys
+import time
+from itertools import islice
+from pathlib import Path
+
+import click
+import torch
+from safetensors.torch import save_file
+from transformers import Qwen3Config, Qwen3ForCausalLM
+
+sys.path.insert(0, str(Path(__file__).parent))
+
+from little_world.corpus import training_documents
+from little_world.grammar import BEGIN, END, STOP
+from little_world.vocabulary import CHAT_TEMPLATE, VOCABULARY, train_tokenizer
+
+SHAPE = {
+    "hidden_size": 128,
+    "intermediate_size": 288,
+    "num_hidden_layers": 4,
+    "num_attention_heads": 4,
+    "num_key_value_heads": 2,
+    "head_dim": 32,
+    "max_position_embeddings": 512,
+}
+BATCH_TOKENS = 6144
+POOL = 2048
+WARM_UP = 100
+
+
+@click.command()
+@click.argument("out", type=click.Path(path_type=Path))
+@click.option("--seed", default=1)
+@click.option("--minutes", default=25.0, help="Stop after this time, if --steps is not given.")
+@click.option("--steps", default=0, help="Train exactly so many steps.")
+@click.option("--rate", default=4e-3, help="Highest learning rate.")
+def train(out: Path, seed: int, minutes: float, steps: int, rate: float) -> None:
+    """Train, and write config, tokenizer and float16 weights into OUT."""
+    torch.manual_seed(seed)
+    tokenizer = train_tokenizer(seed)
+    ids = {name: tokenizer.token_to_id(name) for name in (BEGIN, END, STOP)}
+    config = Qwen3Config(
+        vocab_size=VOCABULARY,
+        tie_word_embeddings=True,
+        rope_theta=10000.0,
+        rms_norm_eps=1e-6,
+        bos_token_id=ids[BEGIN],
+        eos_token_id=ids[STOP],
+        **SHAPE,
+    )
+    model = Qwen3ForCausalLM(config)
+    click.echo(f"{sum(p.numel() for p in model.parameters())} parameters", err=True)
+    matrices = [p for p in model.parameters() if p.ndim > 1]
+    vectors = [p for p in model.parameters() if p.ndim == 1]
+    groups = [{"params": matrices, "weight_decay": 0.05}, {"params": vectors, "weight_decay": 0.0}]
+    optimiser = torch.optim.AdamW(groups, lr=rate, betas=(0.9, 0.98))
+    out.mkdir(parents=True, exist_ok=True)
+    write_texts(out, tokenizer, ids)
+    began, step, tokens = time.monotonic(), 0, 0
+    documents = training_documents(seed + 1)
+    while True:
+        for batch in batches([tokenizer.encode(d).ids for d in islice(documents, POOL)], seed + step):
+            done = step / steps if steps else (time.monotonic() - began) / (60 * minutes)
+            if done >= 1:
+                write_weights(out, model)
+                click.echo(f"{step} steps, {tokens} tokens", err=True)
+                return
+            for group in optimiser.param_groups:
+                group["lr"] = rate * schedule(step, done)
+            loss = model(input_ids=batch["ids"], labels=batch["labels"]).loss
+            loss.backward()
+            torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+            optimiser.step()
+            optimiser.zero_grad(set_to_none=True)
+            step, tokens = step + 1, tokens + int((batch["labels"] >= 0).sum())
+            if step % 100 == 0:
+                click.echo(f"step {step} done {done:.2f} loss {loss.item():.4f}", err=True)
+            if step % 500 == 0:
+                write_weights(out, model)
+
+
+def schedule(step: int, done: float) -> float:
+    """Warm up, then fall as a cosine to a hundredth."""
+    return min(1.0, (step + 1) / WARM_UP) * (0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * done)))
+
+
+def batches(encoded: list[list[int]], seed: int) -> list[dict[str, torch.Tensor]]:
+    """Group documents of like length, pad each group, and shuffle the groups."""
+    encoded.sort(key=len)
+    groups: list[list[list[int]]] = [[]]
+    for ids in encoded:
+        if (len(groups[-1]) + 1) * len(ids) > BATCH_TOKENS:
+            groups.append([])
+        groups[-1].append(ids)
+    order = torch.randperm(len(groups), generator=torch.Generator().manual_seed(seed))
+    return [_padded(groups[n]) for n in order.tolist()]
+
+
+def _padded(group: list[list[int]]) -> dict[str, torch.Tensor]:
+    longest = max(len(ids) for ids in group)
+    ids = torch.tensor([row + [0] * (longest - len(row)) for row in group])
+    labels = torch.tensor([row + [-100] * (longest - len(row)) for row in group])
+    return {"ids": ids, "labels": labels}
+
+
+def write_texts(out: Path, tokenizer, ids: dict[str, int]) -> None:  # noqa: ANN001
+    """Write config, tokenizer and generation settings, spelled as published checkpoints do."""
+    tokenizer.save(str(out / "tokenizer.json"), pretty=False)
+    config = {
+        "architectures": ["Qwen3ForCausalLM"],
+        "model_type": "qwen3",
+        "attention_bias": False,
+        "bos_token_id": ids[BEGIN],
+        "eos_token_id": ids[STOP],
+        "hidden_act": "silu",
+        "rms_norm_eps": 1e-6,
+        "rope_theta": 10000.0,
+        "rope_scaling": None,
+        "tie_word_embeddings": True,
+        "torch_dtype": "float16",
+        "vocab_size": VOCABULARY,
+        **SHAPE,
+    }
+    tokenizer_config = {
+        "tokenizer_class": "PreTrainedTokenizerFast",
+        "add_bos_token": True,
+        "bos_token": BEGIN,
+        "eos_token": STOP,
+        "chat_template": CHAT_TEMPLATE,
+    }
+    generation = {"bos_token_id": ids[BEGIN], "eos_token_id": [ids[STOP], ids[END]]}
+    for name, content in (
+        ("config.json", config),
+        ("tokenizer_config.json", tokenizer_config),
+        ("generation_config.json", generation),
+    ):
+        (out / name).write_text(json.dumps(content, indent=1) + "\n")
+
+
+def write_weights(out: Path, model: Qwen3ForCausalLM) -> None:
+    """Write the weights as float16, the tied head only once."""
+    tensors = {
+        name: tensor.detach().to(torch.float16).contiguous()
+        for name, tensor in model.state_dict().items()
+        if name != "lm_head.weight"
+    }
+    save_file(tensors, out / "model.safetensors", metadata={"format": "pt"})
+
+
+if __name__ == "__main__":
+    train()

@@ -7,9 +7,7 @@ from synapse_core.formats.contract import WeightFormat
 from synapse_core.formats.floats import BF16, F16, F32
 from synapse_core.formats.integers import INT8, Q8_0, quantise
 
-FORMATS: dict[str, WeightFormat] = {
-    format.name: format for format in (F32, F16, BF16, INT8, Q8_0)
-}
+FORMATS: dict[str, WeightFormat] = {format.name: format for format in (F32, F16, BF16, INT8, Q8_0)}
 
 __all__ = [
     "BF16",

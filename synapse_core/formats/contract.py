@@ -14,13 +14,19 @@ class WeightFormat(Protocol):
     """
 
     @property
-    def name(self) -> str: ...
+    def name(self) -> str:
+        """What plans and tables call it."""
+        ...
 
     @property
-    def code(self) -> int: ...
+    def code(self) -> int:
+        """Its number in a program."""
+        ...
 
     @property
-    def block(self) -> int: ...
+    def block(self) -> int:
+        """How many columns share a scale; 1: none do."""
+        ...
 
     def accepts(self, cols: int) -> bool:
         """Whether rows of so many columns can be stored."""

@@ -67,11 +67,14 @@ class Q80:
         with np.errstate(divide="ignore"):
             inverse = np.where(scale == 0, np.float32(0), np.float32(1) / scale)
         scaled = blocks * inverse
-        codes = np.trunc(scaled + np.copysign(np.float32(0.5), scaled)).astype(np.int8)
+        whole = np.trunc(scaled)
+        # Adding 0.5 and cutting would round the float32 just below 0.5 up; the remainder is exact.
+        away = np.abs(scaled - whole) >= np.float32(0.5)
+        codes = (whole + np.copysign(away.astype(np.float32), scaled)).astype(np.int8)
         raw = np.empty((len(blocks), 34), dtype=np.uint8)
         raw[:, :2] = scale.astype("<f2").view(np.uint8)
         raw[:, 2:] = codes.view(np.uint8)
-        return raw.reshape(len(rows), -1)
+        return raw.reshape(len(rows), self.row_bytes(rows.shape[1]))
 
     def decode(self, raw: np.ndarray, cols: int) -> np.ndarray:
         """Return scale · code."""

@@ -1,4 +1,4 @@
-"""Attention: rows of a slot look at each other, within a call or over all that the slot has seen."""
+"""Attention: rows of a slot look at each other, in a call or over all that the slot has seen."""
 
 from __future__ import annotations
 

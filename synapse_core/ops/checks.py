@@ -63,6 +63,12 @@ def count(op: str, inputs: Sequence[OperandType], *allowed: int) -> None:
         raise ShapeError(f"{op}: {len(inputs)} operands, it takes {' or '.join(map(str, allowed))}")
 
 
+def positions(op: str, x: TensorType) -> None:
+    """Check that the rows of a tensor have positions."""
+    if x.space.is_base and not x.space.rows:
+        raise ShapeError(f"{op}: x must have positions, rows of {x.space.name!r} have none")
+
+
 def _shown(operand: OperandType) -> str:
     match operand:
         case TensorType():

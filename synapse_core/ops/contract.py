@@ -179,7 +179,8 @@ class Op:
     `infer(inputs, options)` returns the outputs' types or raises ShapeError naming both sides.
     `reference(call, inputs, options)` returns the outputs, float32 (rows, cols).
     `kernels` maps a language to where its source is: {"c": "my_pkg:kernels/my_op.c"}; an op of the
-    core has {"c": "core"}. On numpy every op runs; elsewhere one without a kernel is refused by name.
+    core has {"c": "core"}. On numpy every op runs; elsewhere one without a kernel is refused by
+    name.
     """
 
     name: str

@@ -13,6 +13,7 @@ from synapse_core.errors import ShapeError
 from synapse_core.ops import checks
 from synapse_core.ops.contract import (
     Attribute,
+    Infer,
     Op,
     OperandType,
     Options,
@@ -24,19 +25,17 @@ from synapse_core.ops.contract import (
 
 def _sigmoid(x: np.ndarray) -> np.ndarray:
     with np.errstate(over="ignore"):
-        return 1 / (1 + np.exp(-x))
+        return 1 / (1 + np.exp(-x))  # type: ignore[no-any-return]
 
 
 def _erf(x: np.ndarray) -> np.ndarray:
-    return np.vectorize(math.erf, otypes=[np.float64])(x)
+    return np.vectorize(math.erf, otypes=[np.float64])(x)  # type: ignore[no-any-return]
 
 
 FUNCTIONS: dict[str, Callable[[np.ndarray], np.ndarray]] = {
     "silu": lambda x: x * _sigmoid(x),
     "gelu": lambda x: 0.5 * x * (1 + _erf(x / math.sqrt(2))),
-    "gelu_tanh": lambda x: (
-        0.5 * x * (1 + np.tanh(math.sqrt(2 / math.pi) * (x + 0.044715 * x**3)))
-    ),
+    "gelu_tanh": lambda x: 0.5 * x * (1 + np.tanh(math.sqrt(2 / math.pi) * (x + 0.044715 * x**3))),
     "quick_gelu": lambda x: x * _sigmoid(1.702 * x),
     "relu": lambda x: np.maximum(x, 0),
     "sigmoid": _sigmoid,
@@ -49,21 +48,36 @@ def activate(kind: str, x: np.ndarray) -> np.ndarray:
     return FUNCTIONS[kind](x.astype(np.float64)).astype(np.float32)
 
 
-def infer_pair(inputs: Sequence[OperandType], options: Options) -> tuple[TensorType, ...]:
+def infer_pair(op: str) -> Infer:
     """x (T, C) and y: a tensor of the same rows and columns, or a vector (1, C) → (T, C)."""
-    checks.count("add or mul", inputs, 2)
-    x = checks.tensor("add or mul", "x", inputs[0])
-    if isinstance(inputs[1], WeightType):
-        checks.vector("add or mul", "y", inputs[1], x.cols)
-    else:
-        checks.same("add or mul", x, checks.tensor("add or mul", "y", inputs[1]))
-    return (x,)
+
+    def infer(inputs: Sequence[OperandType], options: Options) -> tuple[TensorType, ...]:
+        checks.count(op, inputs, 2)
+        x = checks.tensor(op, "x", inputs[0])
+        if isinstance(inputs[1], WeightType):
+            checks.vector(op, "y", inputs[1], x.cols)
+        else:
+            checks.same(op, x, checks.tensor(op, "y", inputs[1]))
+        return (x,)
+
+    return infer
 
 
-def infer_unary(inputs: Sequence[OperandType], options: Options) -> tuple[TensorType, ...]:
+def infer_unary(op: str) -> Infer:
     """x (T, C) → (T, C)."""
-    checks.count("op", inputs, 1)
-    return (checks.tensor("op", "x", inputs[0]),)
+
+    def infer(inputs: Sequence[OperandType], options: Options) -> tuple[TensorType, ...]:
+        checks.count(op, inputs, 1)
+        return (checks.tensor(op, "x", inputs[0]),)
+
+    return infer
+
+
+def infer_softcap(inputs: Sequence[OperandType], options: Options) -> tuple[TensorType, ...]:
+    """x (T, C) → (T, C); the cap divides, so it is above zero."""
+    if float(options["cap"]) <= 0:
+        raise ShapeError(f"softcap: cap is {options['cap']}, it must be above 0")
+    return infer_unary("softcap")(inputs, options)
 
 
 def infer_gated(inputs: Sequence[OperandType], options: Options) -> tuple[TensorType, ...]:
@@ -132,13 +146,22 @@ def _numbers(operand: Any) -> np.ndarray:
 
 
 _KIND = Attribute("kind", "enum", None, tuple(FUNCTIONS))
-ADD = Op("add", "x + y", infer_pair, add, (), {"c": "core"})
-MUL = Op("mul", "x · y", infer_pair, mul, (), {"c": "core"})
-SCALE = Op("scale", "x · factor", infer_unary, scale, (Attribute("factor", "f32"),), {"c": "core"})
-SOFTCAP = Op(
-    "softcap", "cap · tanh(x / cap)", infer_unary, softcap, (Attribute("cap", "f32"),), {"c": "core"}
+ADD = Op("add", "x + y", infer_pair("add"), add, (), {"c": "core"})
+MUL = Op("mul", "x · y", infer_pair("mul"), mul, (), {"c": "core"})
+SCALE = Op(
+    "scale", "x · factor", infer_unary("scale"), scale, (Attribute("factor", "f32"),), {"c": "core"}
 )
-ACTIVATION = Op("activation", "f(x)", infer_unary, activation, (_KIND,), {"c": "core"})
+SOFTCAP = Op(
+    "softcap",
+    "cap · tanh(x / cap)",
+    infer_softcap,
+    softcap,
+    (Attribute("cap", "f32"),),
+    {"c": "core"},
+)
+ACTIVATION = Op(
+    "activation", "f(x)", infer_unary("activation"), activation, (_KIND,), {"c": "core"}
+)
 GATED_ACTIVATION = Op(
     "gated_activation", "f(g) · u", infer_gated, gated_activation, (_KIND,), {"c": "core"}
 )

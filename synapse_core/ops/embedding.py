@@ -8,7 +8,7 @@ from typing import Any
 import attrs
 import numpy as np
 
-from synapse_core.errors import ShapeError
+from synapse_core.errors import ShapeError, UsageError
 from synapse_core.ops import checks
 from synapse_core.ops.contract import (
     F32,
@@ -41,9 +41,7 @@ def embedding(
     return (table.rows_f32(ids[:, 0]) * np.float32(options["scale"]),)
 
 
-def infer_add_positions(
-    inputs: Sequence[OperandType], options: Options
-) -> tuple[TensorType, ...]:
+def infer_add_positions(inputs: Sequence[OperandType], options: Options) -> tuple[TensorType, ...]:
     """x (T, C), table (P, C) → (T, C)."""
     checks.count("add_positions", inputs, 2)
     x = checks.tensor("add_positions", "x", inputs[0])
@@ -52,6 +50,7 @@ def infer_add_positions(
         raise ShapeError(
             f"add_positions: x has {x.cols} columns, table {table.name!r} has {table.cols}"
         )
+    checks.positions("add_positions", x)
     if not x.space.is_base and x.space.multiple + int(options["offset"]) > table.rows:
         raise ShapeError(
             f"add_positions: {x.space.multiple} rows a group from row {options['offset']} of"
@@ -63,10 +62,18 @@ def infer_add_positions(
 def add_positions(
     call: ReferenceCall, inputs: Sequence[Any], options: Options
 ) -> tuple[np.ndarray, ...]:
-    """Add the table's row of each row's position."""
+    """Add the table's row of each row's position.
+
+    Raises: UsageError when a position is beyond the table.
+    """
     x, table = inputs
     (type,) = call.output_types()
     position = call.rows(type.space).position + int(options["offset"])
+    most = int(position.max(initial=0))
+    if most >= table.type.rows:
+        raise UsageError(
+            f"add_positions: row {most} of table {table.type.name!r}, which has {table.type.rows}"
+        )
     return (x + table.rows_f32(position),)
 
 

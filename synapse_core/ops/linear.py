@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from synapse_core.errors import ShapeError
+from synapse_core.errors import ShapeError, UsageError
 from synapse_core.formats import BF16, INT8, Q8_0, quantise
 from synapse_core.ops import checks
 from synapse_core.ops.contract import (
@@ -17,6 +17,7 @@ from synapse_core.ops.contract import (
     Options,
     ReferenceCall,
     TensorType,
+    WeightType,
 )
 
 MOST_PAIRS = 4
@@ -47,11 +48,15 @@ def infer(inputs: Sequence[OperandType], options: Options) -> tuple[TensorType, 
 def reference(
     call: ReferenceCall, inputs: Sequence[Any], options: Options
 ) -> tuple[np.ndarray, ...]:
-    """Return x · wᵀ + b for each pair, in options["arith"]."""
+    """Return x · wᵀ + b for each pair, in options["arith"].
+
+    Raises: UsageError for an integer arithmetic on weights of another format.
+    """
     x, *pairs = inputs
     product = PRODUCTS[str(options["arith"])](x)
     outputs = []
     for w, b in zip(pairs[::2], pairs[1::2], strict=True):
+        _check_format(w.type, str(options["arith"]))
         parts = [
             product(w, slice(start, start + BLOCK_ROWS))
             for start in range(0, w.type.rows, BLOCK_ROWS)
@@ -59,6 +64,12 @@ def reference(
         y = np.concatenate(parts, axis=1)
         outputs.append(y if b is None else y + b.rows_f32())
     return tuple(outputs)
+
+
+def _check_format(w: WeightType, arith: str) -> None:
+    needed = {"a8/32": Q8_0.name, "a8/row": INT8.name}.get(arith, w.format)
+    if w.format != needed:
+        raise UsageError(f"linear: {arith} takes {needed}, weight {w.name!r} is {w.format}")
 
 
 Product = Callable[[Any, slice], np.ndarray]
@@ -76,7 +87,7 @@ def _bf16(x: np.ndarray) -> Product:
 
     def product(w: Any, rows: slice) -> np.ndarray:
         weights = w.rows_f32()[rows]
-        return rounded @ BF16.decode(BF16.encode(weights), x.shape[1]).T
+        return rounded @ BF16.decode(BF16.encode(weights), x.shape[1]).T  # type: ignore[no-any-return]
 
     return product
 
@@ -100,7 +111,7 @@ def _a8_row(x: np.ndarray) -> Product:
 
     def product(w: Any, rows: slice) -> np.ndarray:
         w_scale, w_codes = INT8.split(w.raw()[rows], x.shape[1])
-        return _integer_product(codes, w_codes) * (scale * w_scale[:, 0])
+        return _integer_product(codes, w_codes) * (scale * w_scale[:, 0])  # type: ignore[no-any-return]
 
     return product
 

@@ -23,6 +23,7 @@ def infer(inputs: Sequence[OperandType], options: Options) -> tuple[TensorType, 
     """x (T, H·D), inv_freq (1, R/2) → (T, H·D)."""
     checks.count("rope", inputs, 2)
     x = checks.tensor("rope", "x", inputs[0])
+    checks.positions("rope", x)
     head_dim, rotary = int(options["head_dim"]), int(options["rotary_dim"])
     if head_dim < 1 or x.cols % head_dim:
         raise ShapeError(f"rope: x has {x.cols} columns, no multiple of head_dim {head_dim}")

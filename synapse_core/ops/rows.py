@@ -30,7 +30,7 @@ def infer_select(inputs: Sequence[OperandType], options: Options) -> tuple[Tenso
             raise ShapeError(
                 f"select_rows: row {row} of groups of {x.space.multiple} in {x.space.name!r}"
             )
-        return (TensorType(_base(x.space), x.cols),)
+        return (TensorType(_base("select_rows", x.space), x.cols),)
     index = checks.ids("select_rows", "index", inputs[1])
     if index.limit_space != x.space.name:
         raise ShapeError(
@@ -44,7 +44,7 @@ def infer_pool(inputs: Sequence[OperandType], options: Options) -> tuple[TensorT
     """x (k·n, C) → (n, C)."""
     checks.count("pool_rows", inputs, 1)
     x = checks.tensor("pool_rows", "x", inputs[0])
-    return (TensorType(_base(x.space), x.cols),)
+    return (TensorType(_base("pool_rows", x.space), x.cols),)
 
 
 def infer_append(inputs: Sequence[OperandType], options: Options) -> tuple[TensorType, ...]:
@@ -120,7 +120,9 @@ def _groups(call: ReferenceCall, x: np.ndarray) -> np.ndarray:
     return x.reshape(-1, type.space.multiple, x.shape[1])
 
 
-def _base(space: Space) -> Space:
+def _base(op: str, space: Space) -> Space:
+    if space.is_base:
+        raise ShapeError(f"{op}: takes groups of a derived space, {space.name!r} is a base")
     return Space(space.base, space.base, 1, space.rows)
 
 

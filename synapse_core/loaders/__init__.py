@@ -1,5 +1,6 @@
 """Readers of checkpoint files."""
 
 from synapse_core.loaders.contract import Checkpoint, FileTensor, WeightLoader
+from synapse_core.loaders.safetensors import SAFETENSORS, SafetensorsLoader
 
-__all__ = ["Checkpoint", "FileTensor", "WeightLoader"]
+__all__ = ["SAFETENSORS", "Checkpoint", "FileTensor", "SafetensorsLoader", "WeightLoader"]

@@ -1,0 +1,88 @@
+"""LLaMA: the decoder that most open models descend from.
+
+Paper: Touvron et al. 2023, arXiv 2302.13971; Llama 3: Grattafiori et al. 2024, arXiv 2407.21783.
+Reference: `LlamaForCausalLM` of transformers, models/llama/modeling_llama.py.
+"""
+
+from __future__ import annotations
+
+from synapse_core.families import (
+    Claim,
+    ComponentConfig,
+    Family,
+    Fields,
+    Ignore,
+    LayerConfig,
+    ModelConfig,
+    SublayerConfig,
+)
+from synapse_model_decoder.hf import read_ffn, read_norm, read_rope, read_sizes
+
+
+def from_hf(read: Fields) -> ModelConfig:
+    """Read a config.json.
+
+    Raises: FileError naming the key.
+    """
+    sizes = read_sizes(read)
+    norm = read_norm(read)
+    attention = ComponentConfig(
+        "attention",
+        "gqa",
+        {
+            "heads": sizes.heads,
+            "kv_heads": sizes.kv_heads,
+            "head_dim": sizes.head_dim,
+            "biases": "qkvo" if read.flag("attention_bias", False) else "",
+            "position": read_rope(read, sizes.head_dim, default_theta=10000.0),
+        },
+    )
+    ffn = read_ffn(read, sizes.hidden, bias=read.flag("mlp_bias", False))
+    layer = LayerConfig(
+        (SublayerConfig("attention", norm, attention), SublayerConfig("ffn", norm, ffn))
+    )
+    return ModelConfig(
+        family="llama",
+        width=sizes.width,
+        vocabulary=sizes.vocabulary,
+        context=sizes.context,
+        layers=(layer,) * sizes.layers,
+        norm=norm,
+        tied=read.flag("tie_word_embeddings", False),
+        bos=read.token_ids("bos_token_id", sizes.vocabulary),
+        eos=read.token_ids("eos_token_id", sizes.vocabulary),
+    )
+
+
+WEIGHTS = {
+    "embedding.weight": "model.embed_tokens.weight",
+    "layers.{n}.attention_norm.weight": "model.layers.{n}.input_layernorm.weight",
+    "layers.{n}.attention.q.weight": "model.layers.{n}.self_attn.q_proj.weight",
+    "layers.{n}.attention.q.bias": "model.layers.{n}.self_attn.q_proj.bias",
+    "layers.{n}.attention.k.weight": "model.layers.{n}.self_attn.k_proj.weight",
+    "layers.{n}.attention.k.bias": "model.layers.{n}.self_attn.k_proj.bias",
+    "layers.{n}.attention.v.weight": "model.layers.{n}.self_attn.v_proj.weight",
+    "layers.{n}.attention.v.bias": "model.layers.{n}.self_attn.v_proj.bias",
+    "layers.{n}.attention.o.weight": "model.layers.{n}.self_attn.o_proj.weight",
+    "layers.{n}.attention.o.bias": "model.layers.{n}.self_attn.o_proj.bias",
+    "layers.{n}.ffn_norm.weight": "model.layers.{n}.post_attention_layernorm.weight",
+    "layers.{n}.ffn.gate.weight": "model.layers.{n}.mlp.gate_proj.weight",
+    "layers.{n}.ffn.gate.bias": "model.layers.{n}.mlp.gate_proj.bias",
+    "layers.{n}.ffn.up.weight": "model.layers.{n}.mlp.up_proj.weight",
+    "layers.{n}.ffn.up.bias": "model.layers.{n}.mlp.up_proj.bias",
+    "layers.{n}.ffn.down.weight": "model.layers.{n}.mlp.down_proj.weight",
+    "layers.{n}.ffn.down.bias": "model.layers.{n}.mlp.down_proj.bias",
+    "norm.weight": "model.norm.weight",
+    "head.weight": "lm_head.weight",
+}
+IGNORES = (
+    Ignore("model.layers.*.self_attn.rotary_emb.inv_freq", "computed from the config"),
+    Ignore("model.rotary_emb.inv_freq", "computed from the config"),
+)
+FAMILY = Family(
+    name="llama",
+    claims=(Claim(hf="LlamaForCausalLM"),),
+    config={"hf": from_hf},
+    weights={"hf": WEIGHTS},
+    ignores=IGNORES,
+)

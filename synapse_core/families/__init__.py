@@ -1,0 +1,27 @@
+"""Families: from a checkpoint to a graph with weights, without computing anything."""
+
+from synapse_core.families.bind import bind_weights, ignored_tensors
+from synapse_core.families.choose import choose_family
+from synapse_core.families.config import ComponentConfig, LayerConfig, ModelConfig, SublayerConfig
+from synapse_core.families.contract import Claim, Family, Ignore
+from synapse_core.families.fields import Fields
+from synapse_core.families.graph import build_graph, model_config
+from synapse_core.families.stack import build_token_stack, make_component
+
+__all__ = [
+    "Claim",
+    "ComponentConfig",
+    "Family",
+    "Fields",
+    "Ignore",
+    "LayerConfig",
+    "ModelConfig",
+    "SublayerConfig",
+    "bind_weights",
+    "build_graph",
+    "build_token_stack",
+    "choose_family",
+    "ignored_tensors",
+    "make_component",
+    "model_config",
+]

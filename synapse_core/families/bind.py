@@ -1,0 +1,135 @@
+"""Binding a checkpoint's tensors to a graph's weights: all of them, or an error by name."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from fnmatch import fnmatchcase
+
+import attrs
+import numpy as np
+
+from synapse_core.errors import WeightError
+from synapse_core.families.contract import Family
+from synapse_core.formats import FORMATS
+from synapse_core.graph import Graph, Weight
+from synapse_core.loaders import Checkpoint, FileTensor
+
+_NUMBER = re.compile(r"(?<=\.)(0|[1-9][0-9]*)(?=\.)")
+# How much of a tensor is compared at a time, so that a mapped file is never held as a whole.
+COMPARE_BYTES = 1 << 24
+
+
+def bind_weights(graph: Graph, family: Family, checkpoint: Checkpoint) -> Graph:
+    """Return the graph with every weight's source in the checkpoint; nothing is copied.
+
+    Raises: WeightError naming the tensor: missing, of another shape or format, or used by nothing;
+    a tied head that is present and differs, naming both.
+    """
+    names = family.weights[checkpoint.source]
+    weights: dict[str, Weight] = {}
+    used: set[str] = set()
+    for name, weight in graph.weights.items():
+        if weight.source is None:
+            tensor = _tensor_of(name, names, checkpoint)
+            _check(weight, tensor)
+            used.add(tensor.name)
+            weight = attrs.evolve(weight, source=tensor)
+        weights[name] = weight
+    for alias, name in family.aliases.items():
+        if alias not in weights and name in weights:
+            used |= _check_alias(alias, name, names, checkpoint)
+    _check_unused(set(checkpoint.tensors) - used, family, checkpoint)
+    return attrs.evolve(graph, weights=weights)
+
+
+def ignored_tensors(family: Family, checkpoint: Checkpoint) -> dict[str, str]:
+    """Return the tensors that the family leaves aside, with the reason."""
+    reasons = ((name, _reason(name, family)) for name in sorted(checkpoint.tensors))
+    return {name: reason for name, reason in reasons if reason is not None}
+
+
+def tensor_name(name: str, names: Mapping[str, str]) -> str | None:
+    """Return the checkpoint's name of a canonical weight, or None when the map has none.
+
+    `{n}` of the map stands for the layer's number, the first number between dots.
+    """
+    if name in names:
+        return names[name]
+    found = _NUMBER.search(name)
+    if found is None:
+        return None
+    pattern = names.get(f"{name[: found.start()]}{{n}}{name[found.end() :]}")
+    return None if pattern is None else pattern.replace("{n}", found[0])
+
+
+def _tensor_of(name: str, names: Mapping[str, str], checkpoint: Checkpoint) -> FileTensor:
+    theirs = tensor_name(name, names)
+    if theirs is None:
+        raise WeightError(checkpoint.path, f"the family's map has no tensor for weight {name!r}")
+    tensor = checkpoint.tensors.get(theirs)
+    if tensor is None:
+        raise WeightError(
+            checkpoint.path,
+            f"is missing; the config asks for it as {name!r}",
+            field=f"tensor {theirs!r}",
+        )
+    return tensor
+
+
+def _check(weight: Weight, tensor: FileTensor) -> None:
+    asked = (weight.cols,) if weight.rows == 1 else (weight.rows, weight.cols)
+    if tensor.shape not in (asked, (weight.rows, weight.cols)):
+        raise WeightError(
+            tensor.file, f"tensor {tensor.name!r} is {tensor.shape}, the config says {asked}"
+        )
+    if tensor.format not in FORMATS:
+        known = ", ".join(FORMATS)
+        raise WeightError(
+            tensor.file,
+            f"is stored as {tensor.format}; a weight can be {known}",
+            field=f"tensor {tensor.name!r}",
+            offset=tensor.offset,
+        )
+
+
+def _check_alias(
+    alias: str, name: str, names: Mapping[str, str], checkpoint: Checkpoint
+) -> set[str]:
+    """Check that a tensor which stands for another equals it; return its name if it is there."""
+    theirs, original = tensor_name(alias, names), tensor_name(name, names)
+    if theirs is None or original is None or theirs not in checkpoint.tensors:
+        return set()
+    copy, table = checkpoint.tensors[theirs], checkpoint.tensors[original]
+    if (copy.shape, copy.format) != (table.shape, table.format) or not _equal(copy, table):
+        raise WeightError(
+            copy.file,
+            f"tensor {theirs!r} differs from {original!r}, the config says that they are tied",
+        )
+    return {theirs}
+
+
+def _equal(a: FileTensor, b: FileTensor) -> bool:
+    return all(
+        np.array_equal(a.data[start : start + COMPARE_BYTES], b.data[start : start + COMPARE_BYTES])
+        for start in range(0, len(a.data), COMPARE_BYTES)
+    )
+
+
+def _check_unused(unused: set[str], family: Family, checkpoint: Checkpoint) -> None:
+    stray = sorted(name for name in unused if _reason(name, family) is None)
+    if stray:
+        more = f" and {len(stray) - 1} more" if len(stray) > 1 else ""
+        tensor = checkpoint.tensors[stray[0]]
+        raise WeightError(
+            tensor.file,
+            f"tensor {stray[0]!r} {tensor.shape}{more}: nothing in the {family.name} model that the"
+            " config describes uses it",
+        )
+
+
+def _reason(name: str, family: Family) -> str | None:
+    for ignore in family.ignores:
+        if fnmatchcase(name, ignore.pattern):
+            return ignore.reason
+    return None

@@ -1,0 +1,83 @@
+"""Which family reads a checkpoint."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from synapse_core.errors import FileError, PluginConflict, PluginError, Unavailable
+from synapse_core.families.contract import Family
+from synapse_core.hookspecs import Registry
+from synapse_core.loaders import Checkpoint
+
+# Which extra of the distribution brings the family of an architecture, for the error message only.
+EXTRAS = {
+    "LlamaForCausalLM": "decoder",
+    "Qwen3ForCausalLM": "decoder",
+}
+
+
+def choose_family(checkpoint: Checkpoint, registry: Registry) -> Family:
+    """Return the one installed family that claims the checkpoint.
+
+    A family that cannot be imported is passed over, and named where no other claims.
+
+    Raises: PluginConflict naming both when two claim it; Unavailable naming the architecture when
+    none does; FileError when the checkpoint does not say what it is.
+    """
+    architecture = architecture_of(checkpoint)
+    claimed: list[Family] = []
+    failures: list[PluginError | PluginConflict] = []
+    for name in registry.names("model"):
+        try:
+            family: Family = registry.get("model", name)
+        except (PluginError, PluginConflict) as error:
+            failures.append(error)
+            continue
+        if family.claims_checkpoint(checkpoint.source, architecture, checkpoint.metadata):
+            claimed.append(family)
+    if len(claimed) > 1:
+        names = " and ".join(repr(family.name) for family in claimed)
+        raise PluginConflict(
+            f"{checkpoint.path}: architecture {architecture!r} is claimed by the families {names};"
+            " disable one of their plugins (SYNAPSE_DISABLE_PLUGINS)"
+        )
+    if claimed:
+        return claimed[0]
+    if failures:
+        raise failures[0]
+    extra = EXTRAS.get(architecture)
+    advice = f"; pip install 'synapse[{extra}]'" if extra else ""
+    raise Unavailable(
+        f"{checkpoint.path}: no installed family reads architecture {architecture!r}{advice}"
+    )
+
+
+def architecture_of(checkpoint: Checkpoint) -> str:
+    """Return the architecture that a checkpoint names.
+
+    Raises: FileError when it names none, or its code would have to come from the checkpoint.
+    """
+    if checkpoint.source == "gguf":
+        return _text(checkpoint, "general.architecture", checkpoint.metadata)
+    if checkpoint.metadata.get("auto_map"):
+        problem = "the model brings its own code, which is never run"
+        raise FileError(config_file(checkpoint), problem, field="auto_map")
+    found = checkpoint.metadata.get("architectures")
+    if not isinstance(found, list) or len(found) != 1:
+        problem = f"found {found!r:.60}, expected a list of one name"
+        raise FileError(config_file(checkpoint), problem, field="architectures")
+    return _text(checkpoint, "architectures", {"architectures": found[0]})
+
+
+def config_file(checkpoint: Checkpoint) -> str:
+    """Return the file that a checkpoint's metadata is from, for errors."""
+    if checkpoint.source == "gguf":
+        return str(checkpoint.path)
+    return str(checkpoint.folder / "config.json")
+
+
+def _text(checkpoint: Checkpoint, key: str, values: Any) -> str:
+    value = values.get(key)
+    if not isinstance(value, str) or not value:
+        raise FileError(config_file(checkpoint), f"found {value!r:.60}, expected a name", field=key)
+    return value

@@ -1,0 +1,39 @@
+"""From a checkpoint's metadata to a config, and from a config to a graph."""
+
+from __future__ import annotations
+
+from functools import partial
+
+from synapse_core.errors import Unavailable
+from synapse_core.families.choose import config_file
+from synapse_core.families.config import ModelConfig
+from synapse_core.families.contract import Family
+from synapse_core.families.fields import Fields
+from synapse_core.families.stack import build_token_stack
+from synapse_core.graph import Graph, GraphBuilder
+from synapse_core.hookspecs import Registry
+from synapse_core.loaders import Checkpoint
+
+
+def model_config(family: Family, checkpoint: Checkpoint) -> ModelConfig:
+    """Return the config of a checkpoint, every number checked.
+
+    Raises: FileError naming the key; Unavailable when the family does not read such files.
+    """
+    read = family.config.get(checkpoint.source)
+    if read is None:
+        known = ", ".join(family.config)
+        raise Unavailable(
+            f"{checkpoint.path}: family {family.name!r} reads {known}, not {checkpoint.source}"
+        )
+    return read(Fields(config_file(checkpoint), checkpoint.metadata))
+
+
+def build_graph(family: Family, config: ModelConfig, registry: Registry) -> Graph:
+    """Return the graph of a config: weights are declared, not bound.
+
+    Raises: UsageError or ShapeError where components, options or sizes do not go together.
+    """
+    builder = GraphBuilder(partial(registry.get, "op"))
+    (family.build or build_token_stack)(builder, config, registry)
+    return builder.finish()

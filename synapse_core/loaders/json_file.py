@@ -1,0 +1,63 @@
+"""JSON from outside: small, plain, without duplicate keys or numbers that are none."""
+
+from __future__ import annotations
+
+import json
+import math
+from pathlib import Path
+from typing import Any
+
+from synapse_core.errors import FileError
+from synapse_core.loaders.regular_file import open_regular
+
+# A real config.json has a few kB, the index of a thousand shards a few MB.
+MOST_BYTES = 64 << 20
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """Read a file that holds one JSON object.
+
+    Raises: FileError naming the file and what is wrong in it.
+    """
+    with open_regular(path) as (file, size):
+        if size > MOST_BYTES:
+            raise FileError(path, f"has {size} bytes; at most {MOST_BYTES} are read as JSON")
+        return parse_object(path, file.read(size))
+
+
+def parse_object(path: Path, text: bytes) -> dict[str, Any]:
+    """Parse bytes that must be one JSON object.
+
+    Raises: FileError naming the file: bad UTF-8 or JSON, a duplicate key, NaN or infinity.
+    """
+
+    def pairs(found: list[tuple[str, Any]]) -> dict[str, Any]:
+        known = dict(found)
+        if len(known) != len(found):
+            seen: set[str] = set()
+            twice = next(key for key, _ in found if key in seen or seen.add(key))  # type: ignore[func-returns-value]
+            raise FileError(path, "is given twice", field=f"key {twice!r}")
+        return known
+
+    def number(digits: str) -> float:
+        value = float(digits)
+        if not math.isfinite(value):
+            raise FileError(path, f"number {digits[:20]!r} is not finite")
+        return value
+
+    try:
+        parsed = json.loads(
+            text.decode("utf-8"),
+            object_pairs_hook=pairs,
+            parse_float=number,
+            parse_constant=number,
+        )
+    except UnicodeDecodeError as error:
+        raise FileError(path, "is not UTF-8", offset=error.start) from None
+    except RecursionError:
+        raise FileError(path, "is nested too deeply for JSON from outside") from None
+    except ValueError as error:
+        raise FileError(path, f"is not JSON: {error}") from None
+    if not isinstance(parsed, dict):
+        raise FileError(path, f"holds a {type(parsed).__name__}, expected an object")
+    return parsed

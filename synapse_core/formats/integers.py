@@ -97,9 +97,11 @@ def quantise(x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     Shapes: x (…, n) → scale (…, 1), codes int8 (…, n).
     """
     most = np.abs(x).max(axis=-1, keepdims=True, initial=0.0).astype(np.float32)
-    with np.errstate(divide="ignore"):
+    with np.errstate(divide="ignore", over="ignore", invalid="ignore"):
         inverse = np.where(most > 0, np.float32(127) / most, np.float32(0)).astype(np.float32)
-    codes = np.rint(x * inverse).astype(np.int8)
+        scaled = np.rint(x * inverse)
+    # 127 / max overflows below 4e-37: what is then infinite is the largest code, 0 · inf is zero.
+    codes = np.clip(np.nan_to_num(scaled, nan=0.0), -127, 127).astype(np.int8)
     return most / np.float32(127), codes
 
 

@@ -1,0 +1,205 @@
+/* linear: y = x · wᵀ + b for up to four (w, b) that share x.
+ *
+ * Arithmetic of one output number; sums over columns have 8 lanes (syn_dot):
+ *   f32     Σ x · w, w dequantised
+ *   bf16    Σ bf16(x) · bf16(w), products and sums in float32
+ *   a8/32   for each 32 columns k: (float)(Σ q · w) · (scale of w · scale of x), the blocks added
+ *           in float32, block k into lane k % 8
+ *   a8/row  (float)(Σ q · w) · (scale of w · scale of x), the sum over the row
+ * and then + b. q and its scale, over 32 columns or the row, in float32:
+ *   amax = max |x|;  inverse = amax > 0 ? 127 / amax : 0;  q = round half even(x · inverse), within
+ *   ±127, NaN to 0;  scale = amax / 127.
+ */
+#include "../syn_kernel.h"
+
+enum { ARITH_F32 = 0, ARITH_BF16 = 1, ARITH_A8_32 = 2, ARITH_A8_ROW = 3 };
+enum { MAX_PAIRS = 4, TILE = 4, MAX_INT_COLS = 131072 };  /* 128 · 127 · 131072 < 2^31 */
+enum { BAD_OPERANDS = 1, BAD_X = 2, BAD_ARITH = 3, BAD_WEIGHT = 4, BAD_FORMAT = 5, BAD_BIAS = 6,
+       BAD_OUTPUT = 7, BAD_ROWS = 8, TOO_MANY_COLUMNS = 9 };
+
+/* Can this arithmetic read weights of this format? */
+static int reads(uint32_t arith, uint32_t format) {
+    switch (arith) {
+    case ARITH_F32: return 1;
+    case ARITH_BF16: return format == SYN_F32 || format == SYN_F16 || format == SYN_BF16;
+    case ARITH_A8_32: return format == SYN_Q8_0;
+    default: return format == SYN_INT8;
+    }
+}
+
+static int check(const syn_op *op) {
+    const syn_operand *x = &op->in[0];
+    uint32_t arith = op->attributes[0];
+    uint64_t outputs = 0;
+    if (op->outputs < 1 || op->outputs > MAX_PAIRS || op->inputs != 1 + 2 * op->outputs)
+        return BAD_OPERANDS;
+    if (!syn_is_tensor(x, x->cols)) return BAD_X;
+    if (arith > ARITH_A8_ROW) return BAD_ARITH;
+    if (arith == ARITH_A8_ROW && x->cols > MAX_INT_COLS) return TOO_MANY_COLUMNS;
+    for (uint32_t p = 0; p < op->outputs; p++) {
+        const syn_operand *w = &op->in[1 + 2 * p], *y = &op->out[p];
+        if (!syn_is_matrix(w, x->cols)) return BAD_WEIGHT;
+        if (!reads(arith, w->dtype)) return BAD_FORMAT;
+        if (!syn_is_vector_or_none(&op->in[2 + 2 * p], w->rows)) return BAD_BIAS;
+        if (!syn_is_tensor(y, w->rows)) return BAD_OUTPUT;
+        if (!syn_same_rows(x, y)) return BAD_ROWS;
+        outputs += w->rows;
+    }
+    return outputs <= 0x7fffffffu ? 0 : TOO_MANY_COLUMNS;
+}
+
+/* Bytes of one prepared row of x: C floats, or C codes and then their scales. */
+static uint64_t prepared_bytes(uint32_t arith, uint32_t cols) {
+    if (arith == ARITH_F32) return 0;
+    if (arith == ARITH_BF16) return (uint64_t)cols * 4;
+    return syn_aligned(cols) + (arith == ARITH_A8_32 ? (uint64_t)(cols / 32) * 4 : 4);
+}
+
+/* Scratch: a decoded weight row for each thread, then x prepared, row after row. */
+static uint64_t scratch_bytes(const syn_op *op, uint32_t threads) {
+    const syn_operand *x = &op->in[0];
+    uint64_t row = syn_aligned(prepared_bytes(op->attributes[0], x->cols));
+    return threads * syn_aligned((uint64_t)x->cols * 4) + x->rows * row;
+}
+
+/* Quantise n columns; return their scale. */
+static float quantise(int8_t *code, const float *x, uint32_t n) {
+    float amax = 0.0f;
+    for (uint32_t i = 0; i < n; i++) amax = syn_max(syn_abs(x[i]), amax);
+    float inverse = amax > 0.0f ? 127.0f / amax : 0.0f;
+    for (uint32_t i = 0; i < n; i++) code[i] = (int8_t)syn_round_int8(x[i] * inverse);
+    return amax / 127.0f;
+}
+
+/* One row of x (C) as the arithmetic reads it. */
+static void prepare(uint8_t *to, const float *x, uint32_t arith, uint32_t cols) {
+    float *number = (float *)(void *)to, *scale = (float *)(void *)(to + syn_aligned(cols));
+    int8_t *code = (int8_t *)to;
+    if (arith == ARITH_BF16)
+        for (uint32_t i = 0; i < cols; i++) number[i] = syn_from_bf16(syn_to_bf16(x[i]));
+    else if (arith == ARITH_A8_ROW)
+        *scale = quantise(code, x, cols);
+    else
+        for (uint32_t i = 0; i < cols; i += 32) scale[i / 32] = quantise(code + i, x + i, 32);
+}
+
+static int32_t dot_int8(const int8_t *a, const int8_t *b, uint32_t n) {
+    int32_t sum = 0;
+    for (uint32_t i = 0; i < n; i++) sum += a[i] * b[i];
+    return sum;
+}
+
+/* w: blocks of q8_0; code (C), scale (C/32) */
+static float dot_blocks(const uint8_t *w, const int8_t *code, const float *scale, uint32_t cols) {
+    float lane[8] = {0};
+    for (uint32_t k = 0; k < cols / 32; k++, w += 34) {
+        float scale_w = syn_from_f16(*(const syn_loose_u16 *)(const void *)w);
+        int32_t sum = dot_int8((const int8_t *)w + 2, code + k * 32, 32);
+        lane[k % 8] += (float)sum * (scale_w * scale[k]);
+    }
+    return syn_sum_lanes(lane);
+}
+
+/* syn_dot of w (C) with four rows of x, `stride` numbers apart, in one pass. */
+static void dot_tile(float y[TILE], const float *w, const float *x, size_t stride, uint32_t n) {
+    const float *x0 = x, *x1 = x + stride, *x2 = x1 + stride, *x3 = x2 + stride;
+    float a[8] = {0}, b[8] = {0}, c[8] = {0}, d[8] = {0};
+    uint32_t i = 0;
+    for (; i + 8 <= n; i += 8) {
+        for (uint32_t j = 0; j < 8; j++) a[j] += x0[i + j] * w[i + j];
+        for (uint32_t j = 0; j < 8; j++) b[j] += x1[i + j] * w[i + j];
+        for (uint32_t j = 0; j < 8; j++) c[j] += x2[i + j] * w[i + j];
+        for (uint32_t j = 0; j < 8; j++) d[j] += x3[i + j] * w[i + j];
+    }
+    for (uint32_t j = 0; i + j < n; j++) {
+        a[j] += x0[i + j] * w[i + j];
+        b[j] += x1[i + j] * w[i + j];
+        c[j] += x2[i + j] * w[i + j];
+        d[j] += x3[i + j] * w[i + j];
+    }
+    y[0] = syn_sum_lanes(a);
+    y[1] = syn_sum_lanes(b);
+    y[2] = syn_sum_lanes(c);
+    y[3] = syn_sum_lanes(d);
+}
+
+/* A weight row as aligned float32: where it lies, or decoded into `room` (C). */
+static const float *float_row(float *room, const syn_operand *w, uint32_t n, uint32_t arith) {
+    const uint8_t *from = syn_weight_row(w, n);
+    if (arith == ARITH_F32 && w->dtype == SYN_F32 && ((uintptr_t)from & 3) == 0)
+        return (const float *)(const void *)from;
+    syn_decode_row(room, w, n);
+    if (arith == ARITH_BF16 && w->dtype != SYN_BF16)
+        for (uint32_t i = 0; i < w->cols; i++) room[i] = syn_from_bf16(syn_to_bf16(room[i]));
+    return room;
+}
+
+/* Output column n for all rows: x (T, C) floats → y[t · N] */
+static void float_column(float *y, uint32_t width, const float *w, const float *x, uint32_t rows,
+                         uint32_t cols, size_t stride, float bias) {
+    uint32_t t = 0;
+    for (; t + TILE <= rows; t += TILE) {
+        float sum[TILE];
+        dot_tile(sum, w, x + t * stride, stride, cols);
+        for (uint32_t j = 0; j < TILE; j++) y[(size_t)(t + j) * width] = sum[j] + bias;
+    }
+    for (; t < rows; t++) y[(size_t)t * width] = syn_dot(x + t * stride, w, cols) + bias;
+}
+
+/* The same for quantised x: rows of codes and scales, `stride` bytes apart. */
+static void int8_column(float *y, uint32_t width, const uint8_t *w, const uint8_t *x, uint32_t rows,
+                        uint32_t cols, size_t stride, uint32_t arith, float bias) {
+    for (uint32_t t = 0; t < rows; t++, x += stride) {
+        const int8_t *code = (const int8_t *)x;
+        const float *scale = (const float *)(const void *)(x + syn_aligned(cols));
+        float sum;
+        if (arith == ARITH_A8_32)
+            sum = dot_blocks(w, code, scale, cols);
+        else
+            sum = (float)dot_int8((const int8_t *)w + 4, code, cols)
+                * (*(const syn_loose_f32 *)(const void *)w * *scale);
+        y[(size_t)t * width] = sum + bias;
+    }
+}
+
+/* x (T, C), w (N, C), b (N) → y (T, N), for each pair; threads share the rows of all w. */
+static void run(const syn_op *op, const syn_call *call) {
+    const syn_operand *x = &op->in[0];
+    const float *numbers = (const float *)(const void *)x->data;
+    uint32_t arith = op->attributes[0], cols = x->cols, total = 0, first = 0, lo, hi;
+    size_t room_bytes = (size_t)syn_aligned((uint64_t)cols * 4);
+    size_t row_bytes = (size_t)syn_aligned(prepared_bytes(arith, cols));
+    float *room = (float *)(void *)(call->scratch + call->thread * room_bytes);
+    uint8_t *prepared = call->scratch + call->threads * room_bytes;
+    size_t stride = cols;
+    if (arith != ARITH_F32) {
+        syn_share(call, x->rows, &lo, &hi);
+        for (uint32_t t = lo; t < hi; t++)
+            prepare(prepared + t * row_bytes, numbers + (size_t)t * cols, arith, cols);
+        syn_barrier(call);
+        numbers = (const float *)(const void *)prepared;
+        stride = row_bytes / 4;
+    }
+    for (uint32_t p = 0; p < op->outputs; p++) total += op->in[1 + 2 * p].rows;
+    syn_share(call, total, &lo, &hi);
+    for (uint32_t p = 0; p < op->outputs; first += op->in[1 + 2 * p].rows, p++) {
+        const syn_operand *w = &op->in[1 + 2 * p], *b = &op->in[2 + 2 * p];
+        const syn_loose_f32 *bias = b->kind == SYN_NONE ? NULL : (const void *)b->data;
+        float *y = (float *)(void *)op->out[p].data;
+        uint32_t from = lo > first ? lo - first : 0;
+        uint32_t end = hi > first ? hi - first : 0;
+        if (end > w->rows) end = w->rows;
+        for (uint32_t n = from; n < end; n++) {
+            float add = bias ? bias[n] : 0.0f;
+            if (arith == ARITH_F32 || arith == ARITH_BF16)
+                float_column(y + n, w->rows, float_row(room, w, n, arith), numbers, x->rows, cols,
+                             stride, add);
+            else
+                int8_column(y + n, w->rows, syn_weight_row(w, n), prepared, x->rows, cols,
+                            row_bytes, arith, add);
+        }
+    }
+}
+
+extern const syn_kernel syn_kernel_linear;
+const syn_kernel syn_kernel_linear = {SYN_ABI, "linear", check, scratch_bytes, run};

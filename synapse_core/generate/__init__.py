@@ -5,6 +5,7 @@ from synapse_core.generate.chat import ChatTemplate, Message, check_messages
 from synapse_core.generate.decoder import Decoder, TextPorts
 from synapse_core.generate.loop import CONTEXT, END, LENGTH, STOPPED, Generation
 from synapse_core.generate.sampler import Greedy, Random, Sampler, make_sampler
+from synapse_core.generate.settings import Settings, settings_of
 from synapse_core.generate.tokenizer import SpecialTokens, Stream, Tokenizer, prompt_ids
 from synapse_core.generate.tokenizer_json import JsonTokenizer, load_tokenizer
 
@@ -23,6 +24,7 @@ __all__ = [
     "Message",
     "Random",
     "Sampler",
+    "Settings",
     "SpecialTokens",
     "Stream",
     "TextPorts",
@@ -33,4 +35,5 @@ __all__ = [
     "make_sampler",
     "prompt_ids",
     "read_assets",
+    "settings_of",
 ]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import signal
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
@@ -82,15 +83,21 @@ class ChatTemplate:
 
     def _ask(self, request: str) -> dict[str, Any]:
         """Run the worker; whatever ends it early is a bound it exceeded."""
-        command = [sys.executable, "-I", str(WORKER)]
+        command = [sys.executable, "-I", "-B", str(WORKER)]
         try:
+            # A session of its own: Ctrl-C is for us.
             done = subprocess.run(
-                command, input=request.encode(), capture_output=True, timeout=WALL_S, check=False
+                command,
+                input=request.encode(),
+                capture_output=True,
+                timeout=WALL_S,
+                check=False,
+                start_new_session=True,
             )
         except subprocess.TimeoutExpired:
             raise self._exceeded(f"more than {WALL_S} s") from None
         if done.returncode != 0:
-            raise self._exceeded(f"the renderer ended with status {done.returncode}")
+            raise self._exceeded(f"its process {_ending(done.returncode)}")
         answer = json.loads(done.stdout)
         return answer if isinstance(answer, dict) else {}
 
@@ -130,6 +137,15 @@ def _choose(value: Any, file: str) -> str | None:
     if value is None or isinstance(value, str):
         return value
     raise FileError(file, f"found {type(value).__name__}, expected a text", field="chat_template")
+
+
+def _ending(status: int) -> str:
+    if status >= 0:
+        return f"ended with status {status}"
+    try:
+        return f"was ended by {signal.Signals(-status).name}"
+    except ValueError:
+        return f"was ended by signal {-status}"
 
 
 def _is_token(key: str) -> bool:

@@ -11,6 +11,9 @@ import numpy as np
 
 from synapse_core.errors import SynapseError, UsageError
 
+# A draw has 53 bits: what is e^45 times less likely than the top is never drawn.
+NEGLIGIBLE = 45.0
+
 
 class Sampler(Protocol):
     """Chooses a token; a plugin's `sampler` provides it."""
@@ -57,9 +60,9 @@ class Random:
 
     def choose(self, logits: np.ndarray) -> int:
         """Return an id drawn from the logits."""
-        top = logits[_largest(logits)]
-        ids = self._candidates(logits)
-        weights = np.exp((logits[ids].astype(np.float64) - float(top)) / self.temperature)
+        top = float(logits[_largest(logits)])
+        ids = self._candidates(logits, top)
+        weights = np.exp((logits[ids].astype(np.float64) - top) / self.temperature)
         sums = np.cumsum(weights)
         if self.top_p < 1:
             kept = int(np.searchsorted(sums, self.top_p * sums[-1])) + 1
@@ -68,9 +71,14 @@ class Random:
         place = int(np.searchsorted(sums, draw * sums[-1], side="right"))
         return int(ids[min(place, len(sums) - 1)])
 
-    def _candidates(self, logits: np.ndarray) -> np.ndarray:
+    def _candidates(self, logits: np.ndarray, top: float) -> np.ndarray:
         """Return the ids to draw from, likeliest first; equals in order of id."""
-        ids: np.ndarray = np.argsort(-logits, kind="stable")
+        least = top - NEGLIGIBLE * self.temperature
+        if 0 < self.top_k < len(logits):
+            place = len(logits) - self.top_k
+            least = max(least, float(np.partition(logits, place)[place]))
+        ids: np.ndarray = np.flatnonzero(logits >= least)
+        ids = ids[np.argsort(-logits[ids], kind="stable")]
         return ids[: self.top_k] if self.top_k else ids
 
 

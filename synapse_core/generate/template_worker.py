@@ -68,7 +68,7 @@ def _render(request: dict[str, Any]) -> str:
 
 
 def _environment() -> Any:
-    """The sandbox, with what Hugging Face's templates expect to find in it."""
+    """Return the sandbox, with what Hugging Face's templates expect to find in it."""
     from datetime import datetime
 
     from jinja2 import nodes
@@ -119,7 +119,7 @@ def _environment() -> Any:
 
 
 def _line_of(error: BaseException) -> int | None:
-    """The template's line in which an error was raised."""
+    """Return the template's line in which an error was raised."""
     trace, line = error.__traceback__, None
     while trace is not None:
         if trace.tb_frame.f_code.co_filename == "<template>":

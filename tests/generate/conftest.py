@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 
 import attrs
 import numpy as np
+import pytest
 
 from synapse_core.errors import UsageError
 from synapse_core.generate import Decoder, SpecialTokens, TextPorts
@@ -90,3 +91,24 @@ class Letters:
 
     def piece(self, id: int) -> bytes:
         return b"" if id < 2 else chr(id + 95).encode()
+
+
+@attrs.frozen
+class Toy:
+    """What the tests of this folder use of the above."""
+
+    vocabulary: int = VOCABULARY
+
+    def decoder(self, **options: object) -> Decoder:
+        return toy_decoder(**options)
+
+    def logits(self, seen: Sequence[int]) -> np.ndarray:
+        return toy_logits(seen)
+
+    def letters(self, *ends: int) -> Letters:
+        return Letters(frozenset(ends))
+
+
+@pytest.fixture(scope="session")
+def toy() -> Toy:
+    return Toy()

@@ -34,6 +34,21 @@ def test_top_k_keeps_the_k_likeliest_and_equals_by_id() -> None:
     assert set(np.flatnonzero(frequencies(Random(5.0, top_k=1, seed=1)))) == {1}
 
 
+def test_a_large_vocabulary_draws_what_sorting_it_all_would() -> None:
+    rng = np.random.default_rng(9)
+    logits = rng.normal(scale=4, size=5000).astype(np.float32)
+    logits[rng.integers(0, 5000, 400)] = logits.max()
+    for k in (0, 1, 7, 450, 4999, 9999):
+        order = np.argsort(-logits, kind="stable")[: k or None]
+        weights = np.exp(logits[order].astype(np.float64) - float(logits.max()))
+        bits = np.random.PCG64(5)
+        sampler = Random(1.0, top_k=k, seed=5)
+        for _ in range(50):
+            draw = (int(bits.random_raw()) >> 11) * 2.0**-53
+            place = np.searchsorted(weights.cumsum(), draw * weights.sum(), side="right")
+            assert sampler.choose(logits) == order[place]
+
+
 def test_top_p_keeps_the_smallest_set_that_reaches_the_mass() -> None:
     masses = np.sort(softmax(LOGITS))[::-1].cumsum()
     kept = np.flatnonzero(frequencies(Random(1.0, top_p=float(masses[1]) + 0.01, seed=1)))

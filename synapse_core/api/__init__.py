@@ -1,0 +1,27 @@
+"""Synapse from Python: load a model, ask it for logits or text, compile it."""
+
+from synapse_core.api.build import Built, build, host_of
+from synapse_core.api.choose import choose_backend
+from synapse_core.api.memory import Memory, estimate
+from synapse_core.api.model import Model, load
+from synapse_core.api.source import default_model, open_checkpoint
+from synapse_core.api.stages import graph_stages, ignored_of
+from synapse_core.api.verify import Agreement, compare, verify
+
+__all__ = [
+    "Agreement",
+    "Built",
+    "Memory",
+    "Model",
+    "build",
+    "choose_backend",
+    "compare",
+    "default_model",
+    "estimate",
+    "graph_stages",
+    "host_of",
+    "ignored_of",
+    "load",
+    "open_checkpoint",
+    "verify",
+]

@@ -1,0 +1,148 @@
+"""From a path to a program: loader, family, graph, passes, lowering."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Mapping
+from pathlib import Path
+from typing import Any
+
+import attrs
+
+from synapse_core.api.source import is_program, open_checkpoint
+from synapse_core.errors import UsageError
+from synapse_core.families import Family, bind_weights, build_graph, choose_family, model_config
+from synapse_core.generate import HOST_KEY, assets_of_host, read_assets
+from synapse_core.graph import Graph
+from synapse_core.hookspecs import Registry
+from synapse_core.loaders import Checkpoint
+from synapse_core.ops import Op
+from synapse_core.passes import Choice, Rule, optimise
+from synapse_core.program import Limits, Program, functions_of, lower, open_program
+
+DEFAULT_CONTEXT = 2048
+PREFILL_ROWS = 128
+OUTPUT_ROWS = 16
+DEFAULT_KV = "f16"
+
+
+@attrs.frozen(eq=False)
+class Built:
+    """A model lowered and ready for a backend.
+
+    `graph`, `checkpoint`, `definition` (the family) and `choices` (what each weight was re-encoded
+    to) are there when it was built from a checkpoint; a `.syn` file has none of them.
+    """
+
+    path: Path
+    family: str
+    config: Mapping[str, Any]
+    assets: Mapping[str, str]
+    program: Program
+    find_op: Callable[[str], Op]
+    graph: Graph | None = None
+    checkpoint: Checkpoint | None = None
+    definition: Family | None = None
+    choices: tuple[Choice, ...] = ()
+
+
+def build(
+    path: Path,
+    registry: Registry,
+    *,
+    limits: Limits | None = None,
+    format: str | None = None,
+    arith: str | None = None,
+    kv: str | None = None,
+    context: int | None = None,
+    slots: int = 1,
+    rows: int = PREFILL_ROWS,
+    output_rows: int = OUTPUT_ROWS,
+    declared: Collection[str] | None = None,
+) -> Built:
+    """Open a model and lower it.
+
+    `format` re-encodes its matrices, `arith` names the arithmetic of its products, `context` is
+    how many positions memory is planned for (the model's own, at most 2048, unless said). `limits`
+    says everything at once instead. A `.syn` file has all this fixed.
+
+    Raises: FileError, WeightError and kin for the file; UsageError for the options.
+    """
+    if is_program(path):
+        _refuse_options(path, limits=limits, format=format, arith=arith, kv=kv, context=context)
+        return _built_before(path, registry)
+    checkpoint = open_checkpoint(path, registry)
+    family = choose_family(checkpoint, registry)
+    config = model_config(family, checkpoint)
+    bound = bind_weights(build_graph(family, config, registry), family, checkpoint)
+    choices: list[Choice] = []
+    graph = optimise(
+        bound,
+        plan=(Rule("*", format),) if format else (),
+        arith=arith,
+        declared=declared,
+        report=choices.append,
+    )
+    if limits is None:
+        positions = _positions(context, config.context)
+        rows_of = {"tokens": min(rows, positions), "outputs": min(output_rows, rows, positions)}
+        limits = Limits(rows=rows_of, slots=slots, positions=positions, kv=kv or DEFAULT_KV)
+    elif kv is not None or context is not None:
+        raise UsageError("limits say kv and context already: give either them or the two options")
+    assets = read_assets(checkpoint.folder)
+    plain = config.to_json()
+    program = lower(graph, limits, _finder(registry), host_of(family.name, plain, assets))
+    return Built(
+        path,
+        family.name,
+        plain,
+        assets,
+        program,
+        _finder(registry),
+        graph,
+        checkpoint,
+        family,
+        tuple(choices),
+    )
+
+
+def host_of(family: str, config: Mapping[str, Any], assets: Mapping[str, str]) -> dict[str, Any]:
+    """Return what a program's JSON says of the model it came from; it makes a `.syn` complete."""
+    return {"family": family, "config": dict(config), HOST_KEY: dict(assets)}
+
+
+def _built_before(path: Path, registry: Registry) -> Built:
+    program = open_program(path)
+    functions_of(program)
+    config = program.host.get("config", {})
+    return Built(
+        path,
+        str(program.host.get("family", "unknown")),
+        config if isinstance(config, dict) else {},
+        assets_of_host(program.host, path),
+        program,
+        _finder(registry),
+    )
+
+
+def _refuse_options(path: Path, **options: object) -> None:
+    given = [name for name, value in options.items() if value is not None]
+    if given:
+        raise UsageError(f"{path} is compiled: {given[0]} is fixed in it; compile it again")
+
+
+def _positions(asked: int | None, longest: int) -> int:
+    if asked is None:
+        return min(longest, DEFAULT_CONTEXT)
+    if asked < 1:
+        raise UsageError(f"context {asked}: must be 1 or more positions")
+    if asked > longest:
+        raise UsageError(f"context {asked}: this model was made for at most {longest} positions")
+    return asked
+
+
+def _finder(registry: Registry) -> Callable[[str], Op]:
+    def find(name: str) -> Op:
+        op: Op = registry.get("op", name)
+        return op
+
+    return find

@@ -1,0 +1,177 @@
+"""A loaded model: logits and text."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+import attrs
+import numpy as np
+
+from synapse_core.api.build import OUTPUT_ROWS, PREFILL_ROWS, Built, build
+from synapse_core.api.choose import choose_backend
+from synapse_core.api.source import default_model
+from synapse_core.backends import Executable, Session
+from synapse_core.errors import UsageError
+from synapse_core.generate import (
+    ChatTemplate,
+    Decoder,
+    Generation,
+    Message,
+    Sampler,
+    Tokenizer,
+    load_tokenizer,
+    make_sampler,
+    prompt_ids,
+)
+from synapse_core.graph import Graph
+from synapse_core.hookspecs import Registry
+from synapse_core.plugins import default_host
+from synapse_core.program import Limits, Program
+
+DEFAULT_TOKENS = 256
+
+
+@attrs.define(eq=False)
+class Model:
+    """A model on a backend; close it or use it as a context manager.
+
+    `built` is how it came to be: family, config, graph, program; `backend` where it runs.
+    """
+
+    built: Built
+    backend: str
+    session: Session
+    _tokenizer: Tokenizer | None = attrs.field(default=None, init=False)
+    _decoder: Decoder | None = attrs.field(default=None, init=False)
+
+    @property
+    def config(self) -> Mapping[str, Any]:
+        """The model's config as its family reads it."""
+        return self.built.config
+
+    @property
+    def graph(self) -> Graph | None:
+        """The graph after all passes; a `.syn` file has none."""
+        return self.built.graph
+
+    @property
+    def program(self) -> Program:
+        """What runs."""
+        return self.built.program
+
+    @property
+    def tokenizer(self) -> Tokenizer:
+        """The model's tokenizer, loaded on first use.
+
+        Raises: FileError when it has none or a bad one.
+        """
+        if self._tokenizer is None:
+            self._tokenizer = load_tokenizer(self.built.assets, str(self.built.path))
+        return self._tokenizer
+
+    @property
+    def decoder(self) -> Decoder:
+        """Slot 0 as a language model."""
+        if self._decoder is None:
+            self._decoder = Decoder.open(self.session, self.built.program)
+        return self._decoder
+
+    def logits(self, tokens: Sequence[int]) -> np.ndarray:
+        """Return the logits at every position, float32 (T, V).
+
+        Raises: UsageError for no tokens, too many, or one out of range; nothing has run then.
+        """
+        return np.concatenate(list(self.decoder.all_logits(tokens)))
+
+    def generate(
+        self,
+        prompt: str | Sequence[int] = "",
+        *,
+        messages: Sequence[Message] | None = None,
+        max_tokens: int = DEFAULT_TOKENS,
+        sampler: Sampler | None = None,
+        temperature: float = 0.0,
+        top_k: int = 0,
+        top_p: float = 1.0,
+        seed: int | None = None,
+        stopped: Callable[[], bool] = lambda: False,
+    ) -> Generation:
+        """Continue a text or ids, or answer a conversation; iterate over the result for text.
+
+        Nothing runs before the first piece is asked for. `sampler` goes before the options.
+
+        Raises: UsageError; FileError when messages are given and the chat template fails.
+        """
+        if messages is not None and prompt:
+            raise UsageError("give a prompt or messages, not both")
+        if messages is not None:
+            template = ChatTemplate.of(self.built.assets, str(self.built.path))
+            ids = self.tokenizer.encode(template.render(messages), special=False)
+        elif isinstance(prompt, str):
+            ids = prompt_ids(self.tokenizer, prompt)
+        else:
+            ids = list(prompt)
+        has_tokenizer = isinstance(prompt, str) or "tokenizer.json" in self.built.assets
+        return Generation(
+            self.decoder,
+            sampler or make_sampler(temperature, top_k, top_p, seed),
+            ids,
+            max_tokens,
+            tokenizer=self.tokenizer if has_tokenizer else None,
+            continues=bool(prompt) and messages is None,
+            stopped=stopped,
+        )
+
+    def close(self) -> None:
+        """Free the model's memory."""
+        self.session.close()
+
+    def __enter__(self) -> Model:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+
+def load(
+    path: str | Path | None = None,
+    *,
+    backend: str = "auto",
+    limits: Limits | None = None,
+    format: str | None = None,
+    arith: str | None = None,
+    kv: str | None = None,
+    context: int | None = None,
+    rows: int = PREFILL_ROWS,
+    output_rows: int = OUTPUT_ROWS,
+    threads: int | None = None,
+    registry: Registry | None = None,
+) -> Model:
+    """Load a model: a folder, a .safetensors or .syn file, or None for the one that is installed.
+
+    `backend` "auto" takes the fastest that works here; a named one never falls back. The other
+    options are those of `synapse_core.api.build`.
+    """
+    registry = registry or default_host()
+    chosen = choose_backend(backend, registry)
+    built = build(
+        Path(path) if path is not None else default_model(registry),
+        registry,
+        limits=limits,
+        format=format,
+        arith=arith,
+        kv=kv,
+        context=context,
+        rows=rows,
+        output_rows=output_rows,
+    )
+    executable = Executable(built.program, built.find_op, built.graph)
+    return Model(built, chosen.name, chosen.open(executable, threads=threads))

@@ -1,0 +1,141 @@
+"""`synapse inspect`: what a model is and what it would need; no weight is read."""
+
+from __future__ import annotations
+
+from collections import Counter
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from synapse_core.cli.options import format_options, model_argument
+from synapse_core.cli.output import json_option, print_json, print_table
+
+if TYPE_CHECKING:
+    from synapse_core.api import Built
+
+
+@click.command("inspect")
+@model_argument(required=False)
+@click.option("--memory", is_flag=True, help="What running it would need, in bytes.")
+@format_options
+@json_option
+def inspect(
+    model: Path | None,
+    memory: bool,
+    format: str | None,
+    arith: str | None,
+    kv: str | None,
+    context: int | None,
+    as_json: bool,
+) -> None:
+    """Show family, config, weights, functions and states of MODEL, from its headers alone.
+
+    With --format, memory is what it would be after re-encoding; nothing is re-encoded for it.
+    """
+    from synapse_core.api import build, default_model, estimate
+    from synapse_core.plugins import default_host
+
+    host = default_host()
+    built = build(model or default_model(host), host, arith=arith, kv=kv, context=context)
+    report = describe(built)
+    needs = estimate(built.program, built.graph, format)
+    report["memory"] = {
+        "weights_bytes": needs.weights,
+        "kv_bytes": needs.kv,
+        "recurrent_bytes": needs.recurrent,
+        "arena_bytes": needs.arena,
+        "total_bytes": needs.total,
+    }
+    if as_json:
+        print_json(report)
+    elif memory:
+        rows = [[name.removesuffix("_bytes"), _size(n)] for name, n in report["memory"].items()]
+        print_table(["memory", "needed"], rows)
+    else:
+        _print(report)
+
+
+def describe(built: Built) -> dict[str, Any]:
+    """Return what is known of a model, as plain JSON values."""
+    from synapse_core.api import ignored_of
+    from synapse_core.formats import format_of_code
+    from synapse_core.program import Tables, functions_of
+
+    tables = Tables.of(built.program.image, built.path)
+    formats: Counter[str] = Counter()
+    parameters: Counter[str] = Counter()
+    for weight in tables.weights:
+        name = format_of_code(int(weight["format"])).name
+        formats[name] += 1
+        parameters[name] += int(weight["rows"]) * int(weight["cols"])
+    checkpoint = built.checkpoint
+    return {
+        "model": str(built.path),
+        "family": built.family,
+        "config": built.config,
+        "parameters": sum(parameters.values()),
+        "weights": len(tables.weights),
+        "formats": {
+            name: {"weights": count, "parameters": parameters[name]}
+            for name, count in sorted(formats.items())
+        },
+        "tensors": len(checkpoint.tensors) if checkpoint else None,
+        "ignored": [{"tensor": n, "reason": r} for n, r in sorted(ignored_of(built).items())],
+        "tokenizer": "tokenizer.json" in built.assets,
+        "functions": {
+            function.name: {
+                "spaces": {
+                    space.name: {"rows": function.max_rows[space.name]}
+                    | ({"positions": function.max_position[space.name]} if space.rows else {})
+                    for space in function.base_spaces
+                },
+                "inputs": {port.name: _port(port.type) for port in function.inputs},
+                "outputs": {port.name: _port(port.type) for port in function.outputs},
+                "ops": len(function.ops),
+            }
+            for function in functions_of(built.program).values()
+        },
+        "states": len(tables.states),
+    }
+
+
+def _port(type: Any) -> str:
+    return f"{type.space.name} × {type.cols} {type.dtype}"
+
+
+def _print(report: dict[str, Any]) -> None:
+    formats = ", ".join(
+        f"{f['weights']} {name} ({f['parameters']:,} numbers)"
+        for name, f in report["formats"].items()
+    )
+    rows: list[list[object]] = [
+        ["model", report["model"]],
+        ["family", report["family"]],
+        ["parameters", f"{report['parameters']:,}"],
+        ["weights", formats],
+        ["tensors in the file", report["tensors"] if report["tensors"] is not None else "-"],
+        ["tokenizer", "yes" if report["tokenizer"] else "no"],
+        ["states", report["states"]],
+        ["memory", _size(report["memory"]["total_bytes"])],
+    ]
+    rows += [[f"config.{key}", value] for key, value in report["config"].items()]
+    rows += [[f"ignored {i['tensor']}", i["reason"]] for i in report["ignored"]]
+    print_table(["what", "value"], rows)
+    for name, function in report["functions"].items():
+        click.echo()
+        spaces = [[f"space {s}", _counts(c)] for s, c in function["spaces"].items()]
+        ports = [
+            [f"{way} {port}", text]
+            for way in ("input", "output")
+            for port, text in function[f"{way}s"].items()
+        ]
+        print_table([f"function {name}", f"{function['ops']} ops"], spaces + ports)
+
+
+def _counts(counts: dict[str, int]) -> str:
+    return ", ".join(f"at most {count} {what}" for what, count in counts.items())
+
+
+def _size(count: int) -> str:
+    return f"{count:,} bytes ({count / 1e6:.1f} MB)"

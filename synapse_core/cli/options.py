@@ -1,0 +1,83 @@
+"""Options that several verbs share."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+if TYPE_CHECKING:
+    from synapse_core.api import Model
+
+Command = Callable[..., Any]
+
+
+def model_argument(*, required: bool = True) -> Callable[[Command], Command]:
+    """Add the argument MODEL."""
+    kind = click.Path(path_type=Path)
+    return click.argument("model", type=kind, required=required)
+
+
+def format_options(command: Command) -> Command:
+    """Add how weights, products and states are held."""
+    options = (
+        click.option("--format", help="Re-encode the matrices: f32, f16, bf16, int8, q8_0."),
+        click.option("--arith", help="Arithmetic of products: f32, bf16, a8/32, a8/row."),
+        click.option("--kv", help="Type of keys and values: f32, f16, bf16."),
+        click.option("--ctx", "context", type=int, help="Positions to plan memory for."),
+    )
+    return _all(options, command)
+
+
+def backend_options(command: Command) -> Command:
+    """Add where it runs."""
+    options = (
+        click.option("--backend", default="auto", show_default=True, help="Where it runs."),
+        click.option("--threads", type=click.IntRange(1, 1024), help="How many threads."),
+    )
+    return _all(options, command)
+
+
+def sampling_options(command: Command) -> Command:
+    """Add how the next token is chosen."""
+    options = (
+        click.option(
+            "-n",
+            "--tokens",
+            "count",
+            type=click.IntRange(min=1),
+            default=256,
+            show_default=True,
+            help="Generate at most so many tokens.",
+        ),
+        click.option("--temperature", type=float, help="0 is greedy."),
+        click.option("--top-k", type=int, help="Of the K likeliest only; 0 keeps all."),
+        click.option("--top-p", type=float, help="Of the likeliest that have the mass P."),
+        click.option("--seed", type=int, help="The same seed gives the same tokens."),
+        click.option("--greedy", is_flag=True, help="Always the likeliest token."),
+        click.option("--sampler", help="A sampler that a plugin provides, by name."),
+    )
+    return _all(options, command)
+
+
+def verbose_option(command: Command) -> Command:
+    """Add -v."""
+    return click.option("-v", "--verbose", is_flag=True, help="Say more on stderr.")(command)
+
+
+def open_model(model: Path | None, backend: str, **options: Any) -> Model:
+    """Load a model for a verb and say on stderr where "auto" runs it."""
+    from synapse_core.api import load
+
+    loaded = load(model, backend=backend, **options)
+    if backend == "auto":
+        click.echo(f"backend: {loaded.backend}", err=True)
+    return loaded
+
+
+def _all(options: tuple[Callable[[Command], Command], ...], command: Command) -> Command:
+    for option in reversed(options):
+        command = option(command)
+    return command

@@ -18,7 +18,7 @@ from synapse_core.formats import format_named
 
 RUNTIME = Path(__file__).parents[1] / "synapse_backend_cpu" / "runtime"
 FLAGS = (
-    "-std=c11 -ffreestanding -ffp-contract=off -fno-math-errno -Wall -Wextra -Werror -O3".split()
+    ["-std=c11", "-ffreestanding", "-ffp-contract=off", "-fno-math-errno", "-Wall", "-Wextra", "-Werror", "-O3"]
 )
 MATH = """
 #include "syn_kernel.h"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import mpmath
 import numpy as np
 import pytest
+
 from .kernel_harness import library
 
 SEED = np.random.default_rng(20260102)

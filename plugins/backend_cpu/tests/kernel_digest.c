@@ -1,0 +1,187 @@
+/* Hashes of what kernels make of the same numbers, to compare machines: each prints or returns the
+ * same 20 words. Freestanding: an entry point by system calls for Linux, an export for wasm. */
+#include "syn_kernel.h"
+
+enum { BYTES = 1 << 18, WORDS = 20 };
+extern const syn_kernel *const syn_core_kernels[];
+static uint8_t memory[BYTES] __attribute__((aligned(64)));
+static uint8_t pool[BYTES] __attribute__((aligned(64)));
+static uint8_t scratch[BYTES] __attribute__((aligned(64)));
+static uint32_t used, seed, words[WORDS];
+static const uint32_t slots[8] = {2, 2, 2, 0, 0, 0, 0, 0}, positions[8] = {0, 1, 2, 7, 8, 9, 10, 11};
+static const uint32_t table[12] = {3, 1, 2, 0, 9, 8, 4, 5, 6, 7, 10, 11};
+static syn_op op;
+static syn_call call;
+static uint32_t attributes[SYN_MAX_ATTRIBUTES];
+
+#ifndef __wasm__
+void *memcpy(void *to, const void *from, size_t n) {
+    uint8_t *a = to;
+    const uint8_t *b = from;
+    for (size_t i = 0; i < n; i++) { a[i] = b[i]; __asm__ volatile(""); }
+    return to;
+}
+void *memset(void *to, int value, size_t n) {
+    uint8_t *a = to;
+    for (size_t i = 0; i < n; i++) { a[i] = (uint8_t)value; __asm__ volatile(""); }
+    return to;
+}
+#endif
+
+static uint8_t *take(uint32_t bytes) {
+    uint8_t *at = memory + used;
+    used += (bytes + 63) / 64 * 64;
+    return at;
+}
+
+/* A float in about ±4, of any size down to 2^-6. */
+static float number(void) {
+    seed = seed * 1664525u + 1013904223u;
+    float x = (float)(int32_t)(seed >> 8 & 0xffff) * (1.0f / 8192.0f) - 4.0f;
+    return seed >> 30 == 0 ? x * 0.015625f : x;
+}
+
+static void tensor(syn_operand *o, uint32_t rows, uint32_t cols, uint32_t multiple) {
+    *o = (syn_operand){.kind = SYN_TENSOR, .dtype = SYN_F32, .rows = rows, .cols = cols,
+                       .row_bytes = cols * 4, .space = multiple > 1, .multiple = multiple,
+                       .flags = SYN_SPACE_ROWS, .max_position = 64, .data = take(rows * cols * 4)};
+    float *x = (float *)(void *)o->data;
+    for (uint32_t i = 0; i < rows * cols; i++) x[i] = number();
+}
+
+static void weight(syn_operand *o, uint32_t rows, uint32_t cols, uint32_t format) {
+    uint32_t bytes = (uint32_t)syn_row_bytes(format, cols);
+    *o = (syn_operand){.kind = SYN_WEIGHT, .dtype = format, .rows = rows, .cols = cols,
+                       .row_bytes = bytes, .data = take(rows * bytes + 2) + 2};
+    for (uint32_t r = 0; r < rows; r++) {
+        uint8_t *row = o->data + r * bytes;
+        if (format == SYN_F32 || format == SYN_F16 || format == SYN_BF16) {
+            for (uint32_t i = 0; i < cols; i++) {
+                float x = number();
+                syn_encode(row + i * (bytes / cols), &x, format, 1);
+            }
+            continue;
+        }
+        for (uint32_t i = 0; i < bytes; i++) row[i] = (uint8_t)(int32_t)(number() * 30.0f);
+        float scale = 0.02f + 0.001f * number();
+        if (format == SYN_INT8) *(syn_loose_f32 *)(void *)row = scale;
+        else for (uint32_t i = 0; i < bytes; i += 34) *(syn_loose_u16 *)(void *)(row + i) = syn_to_f16(scale);
+    }
+}
+
+static const syn_kernel *named(const char *name) {
+    for (uint32_t i = 0;; i++) {
+        const char *a = syn_core_kernels[i]->name, *b = name;
+        while (*a && *a == *b) { a++; b++; }
+        if (*a == *b) return syn_core_kernels[i];
+    }
+}
+
+/* Check, run and hash the outputs (FNV-1a). */
+static uint32_t hash(const char *name) {
+    const syn_kernel *kernel = named(name);
+    uint32_t sum = 2166136261u;
+    op.attributes = attributes;
+    if (kernel->check(&op)) return 0;
+    if (kernel->scratch_bytes(&op, 1) > BYTES) return 1;
+    kernel->run(&op, &call);
+    for (uint32_t o = 0; o < op.outputs; o++)
+        for (uint32_t i = 0; i < op.out[o].rows * op.out[o].row_bytes; i++)
+            sum = (sum ^ op.out[o].data[i]) * 16777619u;
+    return sum;
+}
+
+static void begin(uint32_t inputs, uint32_t outputs, uint32_t a0, uint32_t a1, uint32_t a2, uint32_t a3) {
+    used = 0;
+    op = (syn_op){.inputs = inputs, .outputs = outputs};
+    for (uint32_t i = 0; i < SYN_MAX_ATTRIBUTES; i++) attributes[i] = 0;
+    attributes[0] = a0; attributes[1] = a1; attributes[2] = a2; attributes[3] = a3;
+}
+
+static uint32_t linear(uint32_t arith, uint32_t format) {
+    begin(3, 1, arith, 0, 0, 0);
+    tensor(&op.in[0], 7, 96, 1);
+    weight(&op.in[1], 11, 96, format);
+    weight(&op.in[2], 1, 11, SYN_F32);
+    tensor(&op.out[0], 7, 11, 1);
+    return hash("linear");
+}
+
+static uint32_t attention(uint32_t dtype, uint32_t mask, float cap) {
+    begin(4, 1, 4, 2, 12, mask);
+    attributes[4] = mask == 1 ? 3 : 0; attributes[5] = syn_bits(0.29f); attributes[6] = syn_bits(cap);
+    tensor(&op.in[0], 8, 48, 1);
+    tensor(&op.in[1], 8, 24, 1);
+    tensor(&op.in[2], 8, 24, 1);
+    uint64_t bytes = 128 * 24 * syn_state_size(dtype);
+    if (dtype) op.in[3] = (syn_operand){.kind = SYN_STATE, .dtype = dtype, .cols = 24, .width_v = 24,
+                                        .state_kind = SYN_STATE_KV, .bytes = bytes, .page_bytes = bytes};
+    tensor(&op.out[0], 8, 48, 1);
+    return hash("attention");
+}
+
+static uint32_t plain(const char *name, uint32_t a0, uint32_t inputs) {
+    begin(inputs, 1, a0, 0, 0, 0);
+    for (uint32_t i = 0; i < inputs; i++) tensor(&op.in[i], 5, 333, 1);
+    tensor(&op.out[0], 5, 333, 1);
+    return hash(name);
+}
+
+static uint32_t *all(void) {
+    uint32_t n = 0;
+    call = (syn_call){.threads = 1, .scratch = scratch, .scratch_bytes = BYTES};
+    call.rows[0] = (syn_rows){8, slots, positions};
+    call.pages[0] = (syn_pages){pool, 9, 4, table};
+    for (uint32_t i = 0; i < BYTES; i++) pool[i] = (uint8_t)(i % 64);
+    seed = 1;
+    for (uint32_t format = SYN_F32; format <= SYN_Q8_0; format++)
+        if (format != SYN_I32) words[n++] = linear(0, format);
+    words[n++] = linear(1, SYN_BF16);
+    words[n++] = linear(2, SYN_Q8_0);
+    words[n++] = linear(3, SYN_INT8);
+    words[n++] = attention(0, 0, 0.0f);
+    words[n++] = attention(SYN_F16, 0, 5.0f);
+    words[n++] = attention(SYN_BF16, 1, 0.0f);
+    words[n++] = attention(SYN_F32, 2, 0.0f);
+    for (uint32_t kind = 0; kind < 4; kind++) words[n++] = plain("activation", kind, 1);
+    words[n++] = plain("gated_activation", 6, 2);
+    begin(2, 1, 16, 12, 0, syn_bits(1.5f));
+    tensor(&op.in[0], 8, 48, 1);
+    weight(&op.in[1], 1, 6, SYN_F32);
+    tensor(&op.out[0], 8, 48, 1);
+    words[n++] = hash("rope");
+    begin(3, 1, syn_bits(1e-5f), 111, 0, 0);
+    tensor(&op.in[0], 5, 333, 1);
+    weight(&op.in[1], 1, 111, SYN_F32);
+    weight(&op.in[2], 1, 111, SYN_F32);
+    tensor(&op.out[0], 5, 333, 1);
+    words[n++] = hash("layernorm");
+    begin(2, 1, syn_bits(1e-5f), 0, 0, 0);
+    tensor(&op.in[0], 5, 333, 1);
+    weight(&op.in[1], 1, 333, SYN_F32);
+    tensor(&op.out[0], 5, 333, 1);
+    words[n++] = hash("rmsnorm");
+    return words;
+}
+
+uint32_t digest(uint32_t word);
+uint32_t digest(uint32_t word) { return word < WORDS ? all()[word] : 0; }
+
+#ifdef ENTRY
+static long system_call(long number, long a, long b, long c) {
+#if defined __riscv
+    register long n __asm__("a7") = number, x __asm__("a0") = a, y __asm__("a1") = b, z __asm__("a2") = c;
+    __asm__ volatile("ecall" : "+r"(x) : "r"(n), "r"(y), "r"(z) : "memory");
+#else
+    register long n __asm__("x8") = number, x __asm__("x0") = a, y __asm__("x1") = b, z __asm__("x2") = c;
+    __asm__ volatile("svc 0" : "+r"(x) : "r"(n), "r"(y), "r"(z) : "memory");
+#endif
+    return x;
+}
+
+void start(void);
+void start(void) {
+    system_call(64, 1, (long)all(), sizeof words);
+    system_call(93, 0, 0, 0);
+}
+#endif

@@ -16,12 +16,13 @@ __version__ = "1!0.1.0"
 _HOME = {
     "Model": "synapse_core.api",
     "load": "synapse_core.api",
+    "registry": "synapse_core.plugins:default_host",
     "Provides": "synapse_core.hookspecs",
     "hookimpl": "synapse_core.hookspecs",
     "SynapseError": "synapse_core.errors",
 }
 
-__all__ = ["Model", "Provides", "SynapseError", "__version__", "hookimpl", "load"]  # noqa: F822
+__all__ = ["Model", "Provides", "SynapseError", "__version__", "hookimpl", "load", "registry"]  # noqa: F822
 
 
 def __getattr__(name: str) -> Any:
@@ -29,4 +30,5 @@ def __getattr__(name: str) -> Any:
     home = _HOME.get(name)
     if home is None:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(importlib.import_module(home), name)
+    module, _, attribute = home.partition(":")
+    return getattr(importlib.import_module(module), attribute or name)

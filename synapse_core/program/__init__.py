@@ -2,18 +2,25 @@
 
 from synapse_core.program.contract import Limits, Program
 from synapse_core.program.file import all_segments, damaged_segments, open_program, write_program
+from synapse_core.program.image import aligned_zeros, header_of
 from synapse_core.program.lower import lower
+from synapse_core.program.records import NO_PAGE, PAGE_ROWS, SECTION_NAMES
 from synapse_core.program.tables import FunctionTable, Port, Tables, functions_of
 
 __all__ = [
+    "NO_PAGE",
+    "PAGE_ROWS",
+    "SECTION_NAMES",
     "FunctionTable",
     "Limits",
     "Port",
     "Program",
     "Tables",
+    "aligned_zeros",
     "all_segments",
     "damaged_segments",
     "functions_of",
+    "header_of",
     "lower",
     "open_program",
     "write_program",

@@ -136,6 +136,7 @@ SECTIONS = MappingProxyType(
         "host": HOST,
     }
 )
+SECTION_NAMES = tuple(SECTIONS)
 HEADER = np.dtype(
     [
         ("magic", "S4"),

@@ -1,0 +1,1 @@
+"""Synapse's C runtime and its plain-C kernels, run on this machine's CPU."""

@@ -1,0 +1,30 @@
+"""The backend `cpu`."""
+
+from __future__ import annotations
+
+import attrs
+
+from synapse_backend_cpu.native.compiler import host_target
+from synapse_backend_cpu.session import CpuSession
+from synapse_core.backends import Executable
+from synapse_core.errors import Unavailable
+
+
+@attrs.frozen
+class CpuBackend:
+    """Runs programs by the C runtime, on one thread or many: the bits are the same."""
+
+    name: str = "cpu"
+    rank: int = 10
+
+    def unavailable(self) -> str | None:
+        """Say why it cannot work on this machine, or None when it can."""
+        try:
+            host_target()
+        except Unavailable as error:
+            return str(error)
+        return None
+
+    def open(self, executable: Executable, *, threads: int | None = None) -> CpuSession:
+        """Open a model; see `synapse_core.backends.Backend.open`."""
+        return CpuSession.open(executable, threads)

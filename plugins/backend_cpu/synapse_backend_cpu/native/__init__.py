@@ -1,0 +1,1 @@
+"""Native code: compiled by ziglang, cached by its content, opened through cffi."""

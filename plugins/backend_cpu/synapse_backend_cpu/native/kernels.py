@@ -1,0 +1,87 @@
+"""Plugins' kernels: one C file an op, compiled on first use, opened by its symbol."""
+
+from __future__ import annotations
+
+import functools
+import re
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+from synapse_backend_cpu.native.compiler import host_target, shared_library
+from synapse_backend_cpu.native.library import declarations, runtime
+from synapse_core.errors import Unavailable
+from synapse_core.ops import Op
+
+CORE = "core"
+# A kernel may use memcpy and memset, and nothing else of any library.
+FREESTANDING = ("-ffreestanding",)
+
+
+def kernel_symbol(name: str) -> str:
+    """Return the C name of an op's kernel."""
+    return "syn_kernel_" + re.sub(r"[^0-9A-Za-z]", "_", name)
+
+
+def kernel_source(op: Op) -> Path | None:
+    """Return a plugin op's C file; None for an op whose kernel the runtime has.
+
+    Raises: Unavailable when the op has no C kernel, or names a file that is not there.
+    """
+    place = op.kernels.get("c")
+    if place is None:
+        raise Unavailable(f"op {op.name!r} has no kernel in C; it runs on --backend numpy")
+    if place == CORE:
+        return None
+    package, _, path = place.partition(":")
+    try:
+        source = Path(str(files(package).joinpath(path)))
+    except ModuleNotFoundError as error:
+        raise Unavailable(f"op {op.name!r}: kernel {place!r}: {error}") from error
+    if not source.is_file():
+        raise Unavailable(f"op {op.name!r}: there is no kernel file {place!r}")
+    return source
+
+
+def kernel_pointers(ops: list[Op]) -> list[Any]:
+    """Return `const syn_kernel *` of the core's kernels and of these plugin ops."""
+    count = declarations().new("uint32_t *")
+    table = runtime().syn_core_table(count)
+    pointers = [table[n] for n in range(count[0])]
+    for op in ops:
+        source = kernel_source(op)
+        if source is not None:
+            pointers.append(_open(op.name, source))
+    return pointers
+
+
+def compile_kernel(name: str, source: Path) -> Path:
+    """Return the library of a plugin's kernel, compiled if need be."""
+    stem = kernel_symbol(name)
+    return shared_library(stem, [source], target=host_target(), flags=FREESTANDING)
+
+
+@functools.cache
+def _open(name: str, source: Path) -> Any:
+    library = compile_kernel(name, source)
+    ffi = _with_symbol(kernel_symbol(name))
+    opened = ffi.dlopen(str(library))
+    try:
+        address = ffi.addressof(opened, kernel_symbol(name))
+    except AttributeError as error:
+        raise Unavailable(
+            f"op {name!r}: {source.name} does not export {kernel_symbol(name)!r}"
+        ) from error
+    _KEEP.append(opened)
+    return declarations().cast("const syn_kernel *", int(ffi.cast("uintptr_t", address)))
+
+
+_KEEP: list[Any] = []
+
+
+def _with_symbol(symbol: str) -> Any:
+    import cffi
+
+    ffi = cffi.FFI()
+    ffi.cdef(f"extern const unsigned char {symbol}[];")
+    return ffi

@@ -1,0 +1,279 @@
+"""A program opened by the C runtime, with all its memory."""
+
+from __future__ import annotations
+
+import os
+import weakref
+from collections.abc import Mapping
+from typing import Any
+
+import attrs
+import numpy as np
+
+from synapse_backend_cpu.errors import call_error, open_error
+from synapse_backend_cpu.native.kernels import kernel_pointers
+from synapse_backend_cpu.native.library import declarations, runtime
+from synapse_backend_cpu.pages import PageTable
+from synapse_core.backends import Executable, count_rows, take_inputs
+from synapse_core.errors import Unavailable, UsageError
+from synapse_core.ops import RowTable
+from synapse_core.program import (
+    FunctionTable,
+    Program,
+    Tables,
+    aligned_zeros,
+    functions_of,
+    header_of,
+)
+
+ALIGN = 64
+
+
+@attrs.define(eq=False)
+class CpuSession:
+    """One program, its arena, states and pages, and the threads that run it."""
+
+    program: Program
+    functions: Mapping[str, FunctionTable]
+    groups: list[PageTable]
+    pools: list[np.ndarray]
+    slots: np.ndarray
+    slot_bytes: int
+    counts: np.ndarray
+    arena: np.ndarray
+    scratch: dict[int, np.ndarray]
+    _native: Any
+    _pool: Any
+    _keep: list[Any]
+    _threads: int
+    _finalizer: Any = None
+
+    @classmethod
+    def open(cls, executable: Executable, threads: int | None) -> CpuSession:
+        """Validate the program and set its memory out; raises as `Backend.open`."""
+        ffi, library = declarations(), runtime()
+        program = executable.program
+        image = _aligned(program.image)
+        tables = Tables.of(image, program.path or "program")
+        ops = [executable.find_op(name) for name in tables.kernel_names()]
+        native = ffi.new("syn_program *")
+        keep = _open(native, image, program, kernel_pointers(ops))
+        functions = functions_of(program)
+        header = header_of(image)
+        slots, slot_bytes = int(header["max_slots"]), int(header["slot_bytes"])
+        positions = max((p for f in functions.values() for p in f.max_position.values()), default=0)
+        groups = [
+            PageTable.of(int(g["window"]), int(g["page_bytes"]), slots, positions)
+            for g in tables.groups
+        ]
+        threads = threads or usable_cores()
+        pool = library.syn_pool_create(threads)
+        if pool == ffi.NULL:
+            raise Unavailable(f"backend 'cpu': {threads} threads cannot be started")
+        session = cls(
+            program,
+            functions,
+            groups,
+            [aligned_zeros(0) for _ in groups],
+            aligned_zeros(max(ALIGN, slots * slot_bytes)),
+            slot_bytes,
+            np.zeros(slots, dtype=np.uint32),
+            aligned_zeros(max((f.arena_bytes for f in functions.values()), default=ALIGN)),
+            {
+                f.index: aligned_zeros(
+                    max(ALIGN, library.syn_scratch_bytes(native, f.index, threads))
+                )
+                for f in functions.values()
+            },
+            native,
+            pool,
+            keep,
+            threads,
+        )
+        session._finalizer = weakref.finalize(session, library.syn_pool_destroy, pool)
+        return session
+
+    def run(
+        self,
+        function: str,
+        inputs: Mapping[str, np.ndarray],
+        rows: Mapping[str, RowTable],
+    ) -> dict[str, np.ndarray]:
+        """Run one call; see `synapse_core.backends.Session.run`."""
+        table = self.functions.get(function)
+        if table is None:
+            raise UsageError(f"no function {function!r}; there are: {', '.join(self.functions)}")
+        arrays = take_inputs(table, inputs)
+        counts = count_rows(table, arrays, rows)
+        ffi = declarations()
+        keep: list[Any] = []
+        call = ffi.new("syn_call *")
+        call.function = table.index
+        self._fill_rows(call, table, counts, rows, keep)
+        self._fill_pages(call, table, rows, keep)
+        self._fill_memory(call, table, keep)
+        for port in table.inputs:
+            self._view(table, port.tensor, arrays[port.name].shape, "<i4")[...] = arrays[
+                port.name
+            ].view(np.int32)
+        error = ffi.new("syn_error *")
+        if runtime().syn_pool_run(self._pool, self._native, call, error):
+            raise call_error(error, table)
+        return {
+            port.name: self._view(
+                table,
+                port.tensor,
+                (counts[port.type.space.base] * port.type.space.multiple, port.type.cols),
+                "<f4",
+            ).copy()
+            for port in table.outputs
+        }
+
+    def copy_state(self, source: int, target: int) -> None:
+        """Make slot `target` remember what slot `source` does."""
+        if source == target:
+            return
+        ffi = declarations()
+        runtime().syn_state_copy(
+            self._native,
+            ffi.from_buffer("uint8_t *", self.slots),
+            ffi.from_buffer("uint32_t *", self.counts),
+            self._slot(source),
+            self._slot(target),
+        )
+        for number, group in enumerate(self.groups):
+            pairs = group.copied(source, target)
+            pool = self._pool_of(number)
+            for old, new in pairs:
+                size = group.page_bytes
+                pool[new * size : (new + 1) * size] = pool[old * size : (old + 1) * size]
+
+    def release(self, slot: int) -> None:
+        """Forget a slot and free its pages."""
+        self.counts[self._slot(slot)] = 0
+        for group in self.groups:
+            group.release(slot)
+
+    def close(self) -> None:
+        """Join the threads."""
+        if self._finalizer is not None:
+            self._finalizer()
+
+    def _slot(self, slot: int) -> int:
+        if not 0 <= slot < len(self.counts):
+            raise UsageError(f"slot {slot}: the program was planned for {len(self.counts)}")
+        return slot
+
+    def _view(
+        self, table: FunctionTable, tensor: int, shape: tuple[int, ...], dtype: str
+    ) -> np.ndarray:
+        """Return a tensor of the arena as an array (rows, cols)."""
+        start = int(table.tensors[tensor]["offset"])
+        size = 4 * int(np.prod(shape))
+        return self.arena[start : start + size].view(dtype).reshape(shape)
+
+    def _fill_rows(
+        self,
+        call: Any,
+        table: FunctionTable,
+        counts: Mapping[str, int],
+        rows: Mapping[str, RowTable],
+        keep: list[Any],
+    ) -> None:
+        ffi = declarations()
+        for number, space in enumerate(table.spaces):
+            if not space.is_base:
+                continue
+            call.rows[number].count = counts[space.name]
+            if space.name in rows:
+                for field in ("slot", "position"):
+                    values = np.ascontiguousarray(getattr(rows[space.name], field))
+                    narrow = values.clip(-1, 0xFFFFFFFE).astype(np.uint32)
+                    keep.append(ffi.from_buffer("uint32_t *", narrow))
+                    setattr(call.rows[number], field, keep[-1])
+
+    def _fill_pages(
+        self, call: Any, table: FunctionTable, rows: Mapping[str, RowTable], keep: list[Any]
+    ) -> None:
+        """Hand out the pages that the call writes; what is out of bounds is the runtime's to say."""
+        ffi = declarations()
+        for number, group in enumerate(self.groups):
+            for name, row_table in rows.items():
+                bound = table.max_position.get(name, 0)
+                for slot, first, end in _spans(row_table):
+                    if 0 <= slot < len(self.counts) and 0 <= first < end <= bound:
+                        if first <= self.counts[slot]:
+                            group.reserve(slot, first, end)
+            pool = self._pool_of(number)
+            pages = call.pages[number]
+            pages.pool = ffi.from_buffer("uint8_t *", pool)
+            pages.pages = pool.size // group.page_bytes
+            pages.per_slot = group.table.shape[1]
+            pages.table = ffi.from_buffer("uint32_t *", group.table)
+            keep += [pool, group.table]
+
+    def _pool_of(self, number: int) -> np.ndarray:
+        """Return a group's pool, grown to hold all the pages handed out."""
+        group, pool = self.groups[number], self.pools[number]
+        if group.pages * group.page_bytes > pool.size:
+            grown = aligned_zeros(max(4, group.pages, group.pages * 3 // 2) * group.page_bytes)
+            grown[: pool.size] = pool
+            self.pools[number] = grown
+        return self.pools[number]
+
+    def _fill_memory(self, call: Any, table: FunctionTable, keep: list[Any]) -> None:
+        ffi = declarations()
+        for name, block in (
+            ("arena", self.arena),
+            ("scratch", self.scratch[table.index]),
+            ("slots", self.slots),
+        ):
+            keep.append(ffi.from_buffer("uint8_t *", block))
+            setattr(call, name, keep[-1])
+            setattr(call, f"{name}_bytes", block.size)
+        call.counts = ffi.from_buffer("uint32_t *", self.counts)
+
+
+def usable_cores() -> int:
+    """Return how many cores this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def _open(native: Any, image: np.ndarray, program: Program, kernels: list[Any]) -> list[Any]:
+    ffi = declarations()
+    keep: list[Any] = [image, ffi.from_buffer("uint8_t *", image), *program.external]
+    external = ffi.new("syn_bytes[]", max(1, len(program.external)))
+    for number, data in enumerate(program.external):
+        keep.append(ffi.from_buffer("uint8_t *", data))
+        external[number].data, external[number].bytes = keep[-1], data.size
+    table = ffi.new("const syn_kernel *[]", kernels)
+    error = ffi.new("syn_error *")
+    code = runtime().syn_open(
+        native, keep[1], image.size, external, len(program.external), table, len(kernels), error
+    )
+    if code:
+        raise open_error(error, program)
+    return [*keep, external, table]
+
+
+def _spans(table: RowTable) -> list[tuple[int, int, int]]:
+    """Return (slot, first position, end) of each run of one slot."""
+    if len(table) == 0:
+        return []
+    begins = np.flatnonzero(np.diff(table.slot, prepend=-1) != 0)
+    ends = [*begins[1:], len(table)]
+    return [
+        (int(table.slot[b]), int(table.position[b]), int(table.position[b]) + int(e - b))
+        for b, e in zip(begins, ends, strict=True)
+    ]
+
+
+def _aligned(image: np.ndarray) -> np.ndarray:
+    """Return the image at an address that is a multiple of 8, copied only if it is not."""
+    if image.ctypes.data % 8 == 0:
+        return image
+    copy = aligned_zeros(image.size)
+    copy[:] = image
+    return copy

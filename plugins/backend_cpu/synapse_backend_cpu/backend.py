@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import attrs
 
-from synapse_backend_cpu.native.compiler import host_target
+from synapse_backend_cpu.native.compiler import target
 from synapse_backend_cpu.session import CpuSession
 from synapse_core.backends import Executable
 from synapse_core.errors import Unavailable
@@ -20,7 +20,7 @@ class CpuBackend:
     def unavailable(self) -> str | None:
         """Say why it cannot work on this machine, or None when it can."""
         try:
-            host_target()
+            target()
         except Unavailable as error:
             return str(error)
         return None

@@ -1,79 +1,40 @@
-"""Compiling C by ziglang: any target from any machine, the result found again by its content."""
+"""Finding a compiled library: in the package, in the user's cache, or by compiling it now."""
 
 from __future__ import annotations
 
-import hashlib
-import importlib.util
-import os
-import platform
-import secrets
-import subprocess
-import sys
-from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from platformdirs import user_cache_path
 
+from synapse_backend_cpu.native import recipe
 from synapse_core.errors import Unavailable
 
-PACKAGE = Path(__file__).parents[1]
-RUNTIME = PACKAGE / "runtime"
-HOST = PACKAGE / "host"
-PACKAGED = PACKAGE / "_lib"
-
-# Bits must not depend on the compiler's mood: no contraction, no libm, no sanitizer.
-FLAGS = (
-    "-std=c11",
-    "-O3",
-    "-ffp-contract=off",
-    "-fno-math-errno",
-    "-fno-sanitize=all",
-    "-fvisibility=default",
-    "-Wall",
-    "-Wextra",
-    "-Werror",
-)
-_TARGETS = {
-    ("Linux", "x86_64"): "x86_64-linux-gnu.2.17",
-    ("Linux", "aarch64"): "aarch64-linux-gnu.2.17",
-    ("Darwin", "arm64"): "aarch64-macos.11.0",
-    ("Darwin", "x86_64"): "x86_64-macos.11.0",
-}
+PACKAGED = recipe.PACKAGE / "_lib"
 
 
-def runtime_sources() -> list[Path]:
-    """Return the C files of the runtime and its core kernels."""
-    return sorted([*RUNTIME.glob("*.c"), *(RUNTIME / "kernels").glob("*.c")])
-
-
-def host_target() -> str:
+def target() -> str:
     """Return the compiler's name for this machine.
 
     Raises: Unavailable on a system that the runtime has no host for.
     """
-    machine = (platform.system(), platform.machine())
-    try:
-        return _TARGETS[machine]
-    except KeyError:
-        raise Unavailable(f"backend 'cpu' has no host for {' '.join(machine)} yet") from None
+    found = recipe.host_target()
+    if found is None:
+        raise Unavailable("backend 'cpu' has no host for this system yet; use --backend numpy")
+    return found
 
 
-def shared_library(
-    name: str, sources: Sequence[Path], *, target: str, flags: Iterable[str] = ()
-) -> Path:
-    """Return the library compiled from C sources: packaged, cached, or built now.
+def compiled(library: recipe.Library) -> Path:
+    """Return the library's file; compiled now if neither package nor cache has it.
 
-    Its file name carries a hash of sources, headers, flags and target, so a stale one is never
-    taken for it.
-
-    Raises: Unavailable when it must be built and there is no compiler, or the build fails.
+    Raises: Unavailable when there is no compiler, or it refuses the source.
     """
-    options = [*FLAGS, *flags, "-shared", "-fPIC", "-target", target]
-    file = f"{name}-{content_key(sources, options)}{'.dylib' if 'macos' in target else '.so'}"
     for folder in (PACKAGED, cache_folder()):
-        if (folder / file).is_file():
-            return folder / file
-    return build(sources, options, cache_folder() / file)
+        if (folder / library.file).is_file():
+            return folder / library.file
+    try:
+        return recipe.build(library.sources, library.options, cache_folder() / library.file)
+    except recipe.CompileError as error:
+        raise Unavailable(str(error)) from error
 
 
 def cache_folder() -> Path:
@@ -81,35 +42,3 @@ def cache_folder() -> Path:
     folder = user_cache_path("synapse") / "kernels"
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     return folder
-
-
-def build(sources: Sequence[Path], options: Sequence[str], output: Path) -> Path:
-    """Compile and link; the output appears whole or not at all.
-
-    Raises: Unavailable without a compiler, or with the compiler's first error.
-    """
-    if importlib.util.find_spec("ziglang") is None:
-        names = ", ".join(path.name for path in sources[:2])
-        raise Unavailable(
-            f"{names} must be compiled and there is no compiler: pip install 'synapse[kernels]'"
-        )
-    part = output.with_name(f".{secrets.token_hex(6)}.{output.name}")
-    compiler = [sys.executable, "-m", "ziglang", "cc"]
-    command = [*compiler, *options, f"-I{RUNTIME}", *map(str, sources), "-o", str(part)]
-    process = subprocess.run(command, capture_output=True, text=True, check=False)
-    if process.returncode:
-        errors = [line for line in process.stderr.splitlines() if "error:" in line]
-        said = errors[0] if errors else process.stderr.strip()[-300:]
-        part.unlink(missing_ok=True)
-        raise Unavailable(f"{sources[0].name} does not compile: {said}")
-    os.replace(part, output)
-    return output
-
-
-def content_key(sources: Iterable[Path], options: Iterable[str]) -> str:
-    """Return a hash of sources, all the runtime's headers, and options."""
-    digest = hashlib.sha256("\0".join(options).encode())
-    headers = sorted([*RUNTIME.glob("**/*.h"), *HOST.glob("*.h")])
-    for path in [*headers, *sources]:
-        digest.update(b"\0" + path.name.encode() + b"\0" + path.read_bytes())
-    return digest.hexdigest()[:20]

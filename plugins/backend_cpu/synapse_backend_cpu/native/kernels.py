@@ -8,14 +8,13 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
-from synapse_backend_cpu.native.compiler import host_target, shared_library
+from synapse_backend_cpu.native.compiler import compiled, target
 from synapse_backend_cpu.native.library import declarations, runtime
+from synapse_backend_cpu.native.recipe import kernel_library
 from synapse_core.errors import Unavailable
 from synapse_core.ops import Op
 
 CORE = "core"
-# A kernel may use memcpy and memset, and nothing else of any library.
-FREESTANDING = ("-ffreestanding",)
 
 
 def kernel_symbol(name: str) -> str:
@@ -57,8 +56,7 @@ def kernel_pointers(ops: list[Op]) -> list[Any]:
 
 def compile_kernel(name: str, source: Path) -> Path:
     """Return the library of a plugin's kernel, compiled if need be."""
-    stem = kernel_symbol(name)
-    return shared_library(stem, [source], target=host_target(), flags=FREESTANDING)
+    return compiled(kernel_library(kernel_symbol(name), source, target()))
 
 
 @functools.cache

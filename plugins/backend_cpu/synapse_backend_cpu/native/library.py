@@ -9,15 +9,8 @@ from typing import Any
 
 import cffi
 
-from synapse_backend_cpu.native.compiler import (
-    HOST,
-    RUNTIME,
-    host_target,
-    runtime_sources,
-    shared_library,
-)
-
-LINK = ("-lpthread",)
+from synapse_backend_cpu.native.compiler import compiled, target
+from synapse_backend_cpu.native.recipe import HOST, RUNTIME, runtime_library
 
 
 @functools.cache
@@ -46,5 +39,4 @@ def runtime() -> Any:
 
 def library_path() -> Path:
     """Return where the runtime's library is."""
-    sources = [*runtime_sources(), HOST / "pool.c"]
-    return shared_library("synapse-runtime", sources, target=host_target(), flags=LINK)
+    return compiled(runtime_library(target()))

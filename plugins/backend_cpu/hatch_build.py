@@ -1,0 +1,51 @@
+"""Build hook: compile the runtime into the wheel, so that users need no compiler.
+
+The compiler is `ziglang`, a build requirement from the package index; nothing of the system is used.
+The library has no Python in it: one wheel serves every Python 3 of its platform.
+"""
+
+from __future__ import annotations
+
+import runpy
+import shutil
+import sys
+from pathlib import Path
+from typing import Any
+
+from hatchling.builders.hooks.plugin.interface import BuildHookInterface
+
+ROOT = Path(__file__).parent
+PLATFORM_TAGS = {
+    "x86_64-linux-gnu.2.17": "manylinux_2_17_x86_64.manylinux2014_x86_64",
+    "aarch64-linux-gnu.2.17": "manylinux_2_17_aarch64.manylinux2014_aarch64",
+    "aarch64-macos.11.0": "macosx_11_0_arm64",
+    "x86_64-macos.11.0": "macosx_11_0_x86_64",
+}
+
+
+class RuntimeBuildHook(BuildHookInterface):  # type: ignore[misc]
+    """Adds the compiled runtime and the platform's tag to a wheel."""
+
+    def initialize(self, version: str, build_data: dict[str, Any]) -> None:
+        """Compile before the wheel is put together; an editable install is one too."""
+        if self.target_name != "wheel":
+            return
+        target = build_library(ROOT / "synapse_backend_cpu")
+        build_data["pure_python"] = False
+        build_data["tag"] = f"py3-none-{PLATFORM_TAGS[target]}"
+
+
+def build_library(package: Path) -> str:
+    """Compile into `_lib` by the package's own rules, and return the target."""
+    recipe = runpy.run_path(str(package / "native" / "recipe.py"))
+    target: str = recipe["host_target"]()
+    folder = package / "_lib"
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir()
+    library = recipe["runtime_library"](target)
+    recipe["build"](library.sources, library.options, folder / library.file)
+    return target
+
+
+if __name__ == "__main__":
+    sys.exit(f"built for {build_library(ROOT / 'synapse_backend_cpu')}")

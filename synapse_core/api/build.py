@@ -10,9 +10,16 @@ import attrs
 
 from synapse_core.api.source import is_program, open_checkpoint
 from synapse_core.errors import UsageError
-from synapse_core.families import Family, bind_weights, build_graph, choose_family, model_config
+from synapse_core.families import (
+    Family,
+    bind_weights,
+    build_graph,
+    choose_family,
+    ignored_tensors,
+    model_config,
+)
 from synapse_core.generate import HOST_KEY, assets_of_host, read_assets
-from synapse_core.graph import Graph
+from synapse_core.graph import Encoded, Graph, WeightSource
 from synapse_core.hookspecs import Registry
 from synapse_core.loaders import Checkpoint
 from synapse_core.ops import Op
@@ -57,13 +64,15 @@ def build(
     slots: int = 1,
     rows: int = PREFILL_ROWS,
     output_rows: int = OUTPUT_ROWS,
+    apart: bool = False,
     declared: Collection[str] | None = None,
 ) -> Built:
     """Open a model and lower it.
 
     `format` re-encodes its matrices, `arith` names the arithmetic of its products, `context` is
     how many positions memory is planned for (the model's own, at most 2048, unless said). `limits`
-    says everything at once instead. A `.syn` file has all this fixed.
+    says everything at once instead. A `.syn` file has all this fixed. `apart` takes the weights out
+    of the checkpoint's files, so that a program written of them holds nothing but its weights.
 
     Raises: FileError, WeightError and kin for the file; UsageError for the options.
     """
@@ -88,9 +97,12 @@ def build(
         limits = Limits(rows=rows_of, slots=slots, positions=positions, kv=kv or DEFAULT_KV)
     elif kv is not None or context is not None:
         raise UsageError("limits say kv and context already: give either them or the two options")
+    if apart:
+        graph = _apart(graph)
     assets = read_assets(checkpoint.folder)
     plain = config.to_json()
-    program = lower(graph, limits, _finder(registry), host_of(family.name, plain, assets))
+    host = host_of(family.name, plain, assets, _parameters(family, checkpoint))
+    program = lower(graph, limits, _finder(registry), host)
     return Built(
         path,
         family.name,
@@ -105,9 +117,12 @@ def build(
     )
 
 
-def host_of(family: str, config: Mapping[str, Any], assets: Mapping[str, str]) -> dict[str, Any]:
+def host_of(
+    family: str, config: Mapping[str, Any], assets: Mapping[str, str], parameters: int
+) -> dict[str, Any]:
     """Return what a program's JSON says of the model it came from; it makes a `.syn` complete."""
-    return {"family": family, "config": dict(config), HOST_KEY: dict(assets)}
+    said = {"family": family, "config": dict(config), "parameters": parameters}
+    return {**said, HOST_KEY: dict(assets)}
 
 
 def _built_before(path: Path, registry: Registry) -> Built:
@@ -122,6 +137,27 @@ def _built_before(path: Path, registry: Registry) -> Built:
         program,
         _finder(registry),
     )
+
+
+def _apart(graph: Graph) -> Graph:
+    """Return the graph with weights that no longer lie in a file."""
+    weights = {
+        name: attrs.evolve(weight, source=_copy(weight.source)) if weight.source else weight
+        for name, weight in graph.weights.items()
+    }
+    return attrs.evolve(graph, weights=weights)
+
+
+def _copy(source: WeightSource) -> WeightSource:
+    if source.place is None:
+        return source
+    return Encoded(source.format, source.rows, source.cols, source.raw())
+
+
+def _parameters(family: Family, checkpoint: Checkpoint) -> int:
+    ignored = ignored_tensors(family, checkpoint)
+    used = (tensor for name, tensor in checkpoint.tensors.items() if name not in ignored)
+    return sum(tensor.rows * tensor.cols for tensor in used)
 
 
 def _refuse_options(path: Path, **options: object) -> None:

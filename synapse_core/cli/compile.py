@@ -76,6 +76,7 @@ def compile(
         slots=slots,
         rows=rows,
         output_rows=output_rows,
+        apart=format is not None,
     )
     write_program(built.program, output)
     size = output.stat().st_size

@@ -89,7 +89,7 @@ def run(arguments: Sequence[str] | None = None) -> int:
         # The reader has gone (`synapse … | head`); what is left unwritten is not wanted.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
-    except Exception as error:  # noqa: BLE001 the last frame: a bug of ours, shown as one
+    except Exception as error:
         if os.environ.get("SYNAPSE_DEBUG"):
             traceback.print_exc()
         hint = "this is a bug; SYNAPSE_DEBUG=1 shows where"

@@ -74,7 +74,7 @@ def describe(built: Built) -> dict[str, Any]:
         "model": str(built.path),
         "family": built.family,
         "config": built.config,
-        "parameters": sum(parameters.values()),
+        "parameters": built.program.host.get("parameters"),
         "weights": len(tables.weights),
         "formats": {
             name: {"weights": count, "parameters": parameters[name]}
@@ -112,14 +112,16 @@ def _print(report: dict[str, Any]) -> None:
     rows: list[list[object]] = [
         ["model", report["model"]],
         ["family", report["family"]],
-        ["parameters", f"{report['parameters']:,}"],
+        ["parameters", f"{report['parameters']:,}" if report["parameters"] else "-"],
         ["weights", formats],
         ["tensors in the file", report["tensors"] if report["tensors"] is not None else "-"],
         ["tokenizer", "yes" if report["tokenizer"] else "no"],
         ["states", report["states"]],
         ["memory", _size(report["memory"]["total_bytes"])],
     ]
-    rows += [[f"config.{key}", value] for key, value in report["config"].items()]
+    for key, value in report["config"].items():
+        lines = _runs(value) if isinstance(value, list) else [_text(value)]
+        rows += [[f"config.{key}", line] for line in lines]
     rows += [[f"ignored {i['tensor']}", i["reason"]] for i in report["ignored"]]
     print_table(["what", "value"], rows)
     for name, function in report["functions"].items():
@@ -131,6 +133,26 @@ def _print(report: dict[str, Any]) -> None:
             for port, text in function[f"{way}s"].items()
         ]
         print_table([f"function {name}", f"{function['ops']} ops"], spaces + ports)
+
+
+def _runs(values: list[Any]) -> list[str]:
+    """Return a line for each run of equal entries: layers are mostly alike."""
+    lines: list[tuple[str, int]] = []
+    for value in values:
+        text = _text(value)
+        same = lines.pop()[1] if lines and lines[-1][0] == text else 0
+        lines.append((text, same + 1))
+    return [text if count == 1 else f"{count} × ({text})" for text, count in lines]
+
+
+def _text(value: Any) -> str:
+    """Write a part of a config short: a component as name(option value, …)."""
+    if not isinstance(value, dict):
+        return ", ".join(map(_text, value)) if isinstance(value, list) else str(value)
+    if value.keys() == {"kind", "name", "options"}:
+        options = ", ".join(f"{k} {_text(v)}" for k, v in value["options"].items() if v != "")
+        return f"{value['name']}({options})"
+    return ", ".join(f"{key} {_text(v)}" for key, v in value.items())
 
 
 def _counts(counts: dict[str, int]) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Collection
+from typing import TypeGuard
 
 from synapse_core.errors import UsageError
 
@@ -25,9 +26,7 @@ def whole(kind: str, name: str, option: str, value: object, *, least: int = 1) -
 
 def finite(kind: str, name: str, option: str, value: object, *, least: float | None = None) -> None:
     """Check a finite number, of at least `least` where that is given."""
-    number = isinstance(value, int | float) and not isinstance(value, bool)
-    fits = number and math.isfinite(value) and (least is None or value >= least)  # type: ignore[arg-type, operator]
-    if not fits:
+    if not _is_finite(value) or (least is not None and value < least):
         bound = "" if least is None else f", at least {least:g}"
         raise refuse(kind, name, f"{option} is {value!r}; must be a finite number{bound}")
 
@@ -36,3 +35,13 @@ def choice(kind: str, name: str, option: str, value: object, choices: Collection
     """Check that a value is one of the choices."""
     if value not in choices:
         raise refuse(kind, name, f"{option} is {value!r}; must be one of {', '.join(choices)}")
+
+
+def _is_finite(value: object) -> TypeGuard[float]:
+    """Whether it is a number that a float can hold; a bool is none."""
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return False
+    try:
+        return math.isfinite(value)
+    except OverflowError:
+        return False

@@ -75,7 +75,8 @@ class Fields:
         value = self._value(key, default)
         if value is default:
             return value
-        real = type(value) in (int, float) and math.isfinite(value)
+        # An integer of any size compares; isfinite would have to make a float of it first.
+        real = type(value) is int or (type(value) is float and math.isfinite(value))
         if not real or not least <= value <= most:
             found = _shown(value)
             raise self.error(key, f"found {found}, expected a number from {least:g} to {most:g}")

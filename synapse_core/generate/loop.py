@@ -43,6 +43,8 @@ class Generation:
     def __iter__(self) -> Iterator[str]:
         """Yield the text as it becomes certain.
 
+        A character that the length, the context or a stop cuts in half is left out.
+
         Raises: UsageError without a tokenizer; `ids()` needs none.
         """
         if self.tokenizer is None:
@@ -50,7 +52,9 @@ class Generation:
         stream = Stream(self.tokenizer, self.continues)
         for id in self.ids():
             yield from self._piece(stream.add(id))
-        yield from self._piece(stream.end())
+        held_back = stream.end()
+        if self.reason == END:
+            yield from self._piece(held_back)
 
     def ids(self) -> Iterator[int]:
         """Yield the generated ids."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -31,7 +32,8 @@ def program(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(params=["numpy", "cpu"], scope="module")
 def backend(request: pytest.FixtureRequest) -> str:
-    if request.param not in default_host().names("backend"):
+    missing = request.param not in default_host().names("backend")
+    if missing and os.environ.get("CI") != "true":
         pytest.skip(f"backend {request.param!r} is not installed")
     return request.param
 

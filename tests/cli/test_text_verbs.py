@@ -180,11 +180,14 @@ def test_compile_says_what_fell_back(synapse: Run, folder: Path, tmp_path: Path)
     done = synapse("compile", folder, "-o", tmp_path / "q.syn", "--format", "q8_0", "--json")
     given = {w["given"] for w in json.loads(done.stdout)["weights"]}
     assert given == {"q8_0", "f16"}
+    # Nothing but the weights that the program uses is in the file.
+    assert (tmp_path / "q.syn").stat().st_size < 0.4 * (folder / "model.safetensors").stat().st_size
 
 
 def test_inspect_tells_a_model_from_its_headers(synapse: Run, folder: Path) -> None:
     report = json.loads(synapse("inspect", folder, "--json").stdout)
     assert report["family"] == "llama"
+    assert report["parameters"] == 260_032
     assert report["formats"].keys() == {"f32"}
     assert report["functions"]["forward"]["outputs"]["logits"].startswith("outputs × 512")
     memory = report["memory"]

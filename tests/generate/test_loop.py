@@ -120,3 +120,13 @@ def test_the_same_seed_gives_the_same_tokens_and_another_seed_others(toy) -> Non
 
     assert draw(7) == draw(7)
     assert draw(7) != draw(8)
+
+
+def test_a_character_cut_by_the_length_is_left_out(toy) -> None:
+    class Halves(type(toy.letters(1))):
+        def piece(self, id: int) -> bytes:
+            return b"\xc3"
+
+    generation = Generation(toy.decoder(), Greedy(), PROMPT, 1, tokenizer=Halves(frozenset()))
+    assert "".join(generation) == ""
+    assert len(generation.tokens) == 1

@@ -128,4 +128,9 @@ def _read_scaling(read: Fields) -> dict[str, Any]:
     if type == "default":
         return {}
     values = {name: read.number(name, least=1e-3, most=MOST_FACTOR) for name in needed}
+    if type == "llama3" and values["low_freq_factor"] >= values["high_freq_factor"]:
+        found, bound = values["low_freq_factor"], values["high_freq_factor"]
+        raise read.error(
+            "low_freq_factor", f"found {found:g}, expected less than high_freq_factor {bound:g}"
+        )
     return {"type": type, **values}

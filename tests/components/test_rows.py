@@ -1,0 +1,165 @@
+"""Feed-forwards, norms and positions: what they build, and the numbers of their tables."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+
+from synapse_core.components import (
+    GeGlu,
+    Gelu,
+    LayerNorm,
+    Learned,
+    RmsNorm,
+    Rope,
+    RopeBasis,
+    Sinusoidal,
+    SwiGlu,
+)
+from synapse_core.components.rope_scaling import default, linear, llama3
+from synapse_core.errors import UsageError
+from synapse_core.graph import Constant, GraphBuilder, WeightScope
+from synapse_core.ops import TensorType
+from synapse_core.testing.case import finder
+
+WIDTH = 24
+
+
+def build(component: Any, width: int = WIDTH) -> GraphBuilder:
+    """Build one component over rows of some columns, below the scope `c`."""
+    builder = GraphBuilder(finder())
+    g = builder.function("forward")
+    x = g.input("x", TensorType(g.space("tokens"), width))
+    y = component.build(g, x, WeightScope(builder, "c"))
+    assert y.type == x.type
+    g.output("y", y)
+    return builder
+
+
+@pytest.mark.parametrize(
+    ("component", "kind"),
+    [
+        (SwiGlu(hidden=40), "silu"),
+        (GeGlu(hidden=40), "gelu"),
+        (GeGlu(hidden=40, activation="gelu_tanh"), "gelu_tanh"),
+    ],
+)
+def test_gated_networks_are_built_unfused(component: Any, kind: str) -> None:
+    builder = build(component)
+    nodes = builder.functions["forward"].nodes
+    assert [node.op for node in nodes] == ["linear", "linear", "activation", "mul", "linear"]
+    assert nodes[2].options["kind"] == kind
+    assert set(builder.weights) == {"c.gate.weight", "c.up.weight", "c.down.weight"}
+
+
+def test_the_plain_network_has_two_layers_and_biases() -> None:
+    builder = build(Gelu(hidden=40))
+    assert [node.op for node in builder.functions["forward"].nodes] == [
+        "linear",
+        "activation",
+        "linear",
+    ]
+    assert set(builder.weights) == {"c.up.weight", "c.up.bias", "c.down.weight", "c.down.bias"}
+
+
+def test_one_plus_is_a_transform_of_the_weight() -> None:
+    assert build(RmsNorm(eps=1e-6, one_plus=True)).weights["c.weight"].transform == "one_plus"
+    assert build(RmsNorm(eps=1e-6)).weights["c.weight"].transform == ""
+
+
+def test_a_norm_of_given_width_has_a_weight_of_that_width() -> None:
+    assert build(RmsNorm(eps=1e-6, width=8)).weights["c.weight"].cols == 8
+    assert build(LayerNorm(eps=1e-5, width=8)).weights["c.bias"].cols == 8
+
+
+def test_layernorm_without_affine_and_bias_has_no_weights() -> None:
+    assert build(LayerNorm(eps=1e-5, affine=False, bias=False)).weights == {}
+
+
+def test_layers_with_the_same_rope_share_one_constant_and_others_get_their_own() -> None:
+    builder = GraphBuilder(finder())
+    g = builder.function("forward")
+    x = g.input("x", TensorType(g.space("tokens"), WIDTH))
+    for theta in (1e4, 1e4, 1e6, 1e4, 1e6):
+        x = Rope(head_dim=8, theta=theta).build(g, x, WeightScope(builder))
+    assert sorted(builder.weights) == ["rope.inv_freq", "rope.inv_freq.1"]
+
+
+def test_frequencies_fall_from_one_by_powers_of_theta() -> None:
+    found, magnitude = default(RopeBasis(10000.0, 8), {})
+    np.testing.assert_allclose(found, [1.0, 0.1, 0.01, 0.001], rtol=1e-6)
+    assert (found.dtype, magnitude) == (np.float32, 1.0)
+
+
+def test_linear_scaling_divides_all_frequencies() -> None:
+    basis = RopeBasis(10000.0, 8)
+    found, _ = linear(basis, {"factor": 4.0})
+    np.testing.assert_array_equal(found, basis.inv_freq() / 4)
+
+
+def test_llama3_scaling_keeps_short_waves_and_divides_long_ones() -> None:
+    basis = RopeBasis(500000.0, 64)
+    parameters = {
+        "factor": 32.0,
+        "low_freq_factor": 1.0,
+        "high_freq_factor": 4.0,
+        "original_max_position_embeddings": 8192.0,
+    }
+    found, _ = llama3(basis, parameters)
+    ratio = found / basis.inv_freq()
+    wave = 2 * np.pi / basis.inv_freq()
+    assert (ratio[wave < 8192 / 4] == 1).all()
+    np.testing.assert_allclose(ratio[wave > 8192], 1 / 32, rtol=1e-6)
+    between = ratio[(wave > 8192 / 4) & (wave < 8192)]
+    assert len(between)
+    assert ((between > 1 / 32) & (between < 1)).all()
+
+
+def test_a_learned_table_has_a_row_for_each_position_and_the_offset() -> None:
+    weight = build(Learned(context=10, offset=2)).weights["c.weight"]
+    assert (weight.rows, weight.cols) == (12, WIDTH)
+
+
+def test_the_sinusoidal_table_interleaves_sine_and_cosine() -> None:
+    source = build(Sinusoidal(context=5), width=4).weights["c.sinusoidal"].source
+    assert isinstance(source, Constant)
+    row = source.values[3]
+    np.testing.assert_allclose(row, [np.sin(3), np.cos(3), np.sin(0.03), np.cos(0.03)], rtol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("make", "text"),
+    [
+        (lambda: SwiGlu(hidden=-1), "ffn 'swiglu': hidden is -1; must be a whole number from 1 on"),
+        (lambda: GeGlu(hidden=8, activation="mish"), "ffn 'geglu': activation is 'mish'; must be"),
+        (lambda: RmsNorm(eps=float("inf")), "norm 'rmsnorm': eps is inf; must be a finite number"),
+        (
+            lambda: Rope(head_dim=7, theta=1e4),
+            "position 'rope': rotary_dim 7, head_dim 7; rotary_dim must be even",
+        ),
+        (lambda: Rope(head_dim=8, theta=0), "position 'rope': theta is 0; must be a finite number"),
+        (
+            lambda: Rope(head_dim=8, theta=1e4, scaling={"type": "elastic"}),
+            "position 'rope': scaling type is 'elastic'; must be one of default, linear, llama3",
+        ),
+        (
+            lambda: Rope(head_dim=8, theta=1e4, scaling={"type": "linear"}),
+            "position 'rope': scaling factor is None; must be a finite number",
+        ),
+        (
+            lambda: Rope(head_dim=8, theta=1e4, scaling={"type": "linear", "factor": 2, "x": 1}),
+            "position 'rope': scaling 'linear' takes no 'x'",
+        ),
+        (
+            lambda: build(Sinusoidal(context=1 << 24)),
+            "position 'sinusoidal': a table of 16777216 × 24; the width must be even",
+        ),
+    ],
+)
+def test_options_out_of_range_are_refused_by_name(make: Callable[[], Any], text: str) -> None:
+    with pytest.raises(UsageError) as caught:
+        make()
+    assert str(caught.value).startswith(text)

@@ -1,0 +1,100 @@
+"""Judge a model of the little world: against the grammar's own entropy, and by what it writes.
+
+    python tools/evaluate_default_model.py MODEL [--format q8_0] [--backend cpu]
+
+Prints one JSON object: cross-entropy on held-out documents beside the grammar's own (exact, on the
+same documents), the share of samples that parse, and how many training documents hold a held-out
+sentence (none, by construction). It runs on Synapse itself: what is judged is what ships.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from itertools import islice
+from pathlib import Path
+
+import click
+import numpy as np
+
+sys.path.insert(0, str(Path(__file__).parent))
+
+from little_world.corpus import held_out_documents, held_out_sentences, training_documents
+from little_world.grammar import STOP, log_probability
+from little_world.pen import ParseError
+
+import synapse_core as synapse
+
+HELD_OUT_SEED, SAMPLE_SEED, TRAINING_SEED = 1001, 2002, 2
+
+
+@click.command()
+@click.argument("model", required=False)
+@click.option("--format", "weight_format", help="Hold the matrices in this format.")
+@click.option("--backend", default="auto")
+@click.option("--documents", default=400, help="How many held-out documents.")
+@click.option("--samples", default=100, help="How many texts to draw at temperature 1.")
+def evaluate(
+    model: str | None, weight_format: str | None, backend: str, documents: int, samples: int
+) -> None:
+    """Evaluate MODEL, the shipped one if none is named."""
+    with synapse.load(model, format=weight_format, backend=backend) as loaded:
+        held_out = held_out_documents(HELD_OUT_SEED, documents)
+        results = cross_entropy(loaded, held_out)
+        results["documents_parsed"] = sum(parses(text) for text in sample(loaded, samples))
+    results["samples"] = samples
+    first = islice(training_documents(TRAINING_SEED), 20000)
+    results["held_out_sentences_in_training"] = sum(bool(held_out_sentences(d)) for d in first)
+    click.echo(json.dumps(results, indent=1))
+
+
+def cross_entropy(model: synapse.Model, documents: list[tuple[str, float]]) -> dict[str, float]:
+    """Return nats per document of the model and of the grammar, and their ratio.
+
+    The model's is the sum over all tokens after the first, which is always the same.
+    """
+    own, tokens = [], 0
+    for text, _ in documents:
+        ids = np.array(model.tokenizer.encode(text, special=False))
+        logits = model.logits(ids[:-1]).astype(np.float64)
+        top = logits.max(axis=1, keepdims=True)
+        normaliser = top[:, 0] + np.log(np.exp(logits - top).sum(axis=1))
+        own.append(float((normaliser - logits[np.arange(len(ids) - 1), ids[1:]]).sum()))
+        tokens += len(ids) - 1
+    grammar = -sum(log_probability for _, log_probability in documents)
+    return {
+        "grammar_nats_per_document": grammar / len(documents),
+        "model_nats_per_document": sum(own) / len(documents),
+        "ratio": sum(own) / grammar,
+        "perplexity_per_token": float(np.exp(sum(own) / tokens)),
+        "tokens": tokens,
+    }
+
+
+def sample(model: synapse.Model, count: int) -> list[str]:
+    """Draw documents token by token at temperature 1, until stop or 400 tokens."""
+    begin = model.tokenizer.encode("<|begin|>", special=False)
+    stop = model.tokenizer.encode(STOP, special=False)[0]
+    texts = []
+    for number in range(count):
+        rng = np.random.default_rng(SAMPLE_SEED + number)
+        ids = list(begin)
+        while ids[-1] != stop and len(ids) < 400:
+            logits = model.logits(ids)[-1].astype(np.float64)
+            weights = np.exp(logits - logits.max())
+            ids.append(int(rng.choice(len(weights), p=weights / weights.sum())))
+        texts.append(model.tokenizer.decode(ids, special=True))
+    return texts
+
+
+def parses(text: str) -> bool:
+    """Whether the grammar can write a text."""
+    try:
+        log_probability(text)
+    except ParseError:
+        return False
+    return True
+
+
+if __name__ == "__main__":
+    evaluate()

@@ -22,7 +22,7 @@ _HOME = {
     "SynapseError": "synapse_core.errors",
 }
 
-__all__ = ["Model", "Provides", "SynapseError", "__version__", "hookimpl", "load", "registry"]  # noqa: F822
+__all__ = ["Model", "Provides", "SynapseError", "__version__", "hookimpl", "load", "registry"]
 
 
 def __getattr__(name: str) -> Any:

@@ -82,7 +82,9 @@ def test_core_s_arrows_run_one_way(path):
     assert list(core_faults(path)) == []
 
 
-@pytest.mark.parametrize("project", sorted(PLUGINS.glob("*/pyproject.toml")), ids=lambda p: p.parent.name)
+@pytest.mark.parametrize(
+    "project", sorted(PLUGINS.glob("*/pyproject.toml")), ids=lambda p: p.parent.name
+)
 def test_plugin_imports_public_names_only(project):
     depends = project.read_text().split("dependencies", 1)[1].split("]", 1)[0]
     faults = []

@@ -23,7 +23,9 @@ def main() -> None:
         wheels = Path(scratch) / "wheels"
         for project in PROJECTS:
             pip(sys.executable, "wheel", "-q", "--no-deps", "-w", str(wheels), str(ROOT / project))
-        print("built:", *sorted(f"{w.name} {w.stat().st_size}" for w in wheels.iterdir()), sep="\n  ")
+        print(
+            "built:", *sorted(f"{w.name} {w.stat().st_size}" for w in wheels.iterdir()), sep="\n  "
+        )
         home = Path(scratch) / "fresh"
         venv.create(home, with_pip=True)
         python = home / ("Scripts" if os.name == "nt" else "bin") / "python"

@@ -71,7 +71,9 @@ def train(out: Path, seed: int, minutes: float, steps: int, rate: float) -> None
     began, step, tokens = time.monotonic(), 0, 0
     documents = training_documents(seed + 1)
     while True:
-        for batch in batches([tokenizer.encode(d).ids for d in islice(documents, POOL)], seed + step):
+        for batch in batches(
+            [tokenizer.encode(d).ids for d in islice(documents, POOL)], seed + step
+        ):
             done = step / steps if steps else (time.monotonic() - began) / (60 * minutes)
             if done >= 1:
                 write_weights(out, model)
@@ -115,7 +117,7 @@ def _padded(group: list[list[int]]) -> dict[str, torch.Tensor]:
     return {"ids": ids, "labels": labels}
 
 
-def write_texts(out: Path, tokenizer, ids: dict[str, int]) -> None:  # noqa: ANN001
+def write_texts(out: Path, tokenizer, ids: dict[str, int]) -> None:
     """Write config, tokenizer and generation settings, spelled as published checkpoints do."""
     tokenizer.save(str(out / "tokenizer.json"), pretty=False)
     config = {

@@ -13,9 +13,7 @@ from synapse_core.program import FunctionTable, Port
 _NUMPY_DTYPE = {"f32": np.dtype(np.float32), "i32": np.dtype(np.int32)}
 
 
-def take_inputs(
-    function: FunctionTable, inputs: Mapping[str, np.ndarray]
-) -> dict[str, np.ndarray]:
+def take_inputs(function: FunctionTable, inputs: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
     """Return the inputs by name as contiguous (rows, cols) arrays of their port's dtype.
 
     Raises: UsageError naming a missing or unknown input, or a shape that does not fit.
@@ -36,7 +34,9 @@ def count_rows(
     counts: dict[str, int] = {}
     for space in function.base_spaces:
         if space.rows and space.name not in rows:
-            raise UsageError(f"function {function.name!r} needs slot and position of {space.name!r}")
+            raise UsageError(
+                f"function {function.name!r} needs slot and position of {space.name!r}"
+            )
         if space.name in rows:
             counts[space.name] = len(rows[space.name])
     for port in function.inputs:
@@ -105,9 +105,7 @@ def check_rows(function: FunctionTable, rows: Mapping[str, RowTable]) -> None:
             )
 
 
-def _take(
-    function: FunctionTable, port: Port, inputs: Mapping[str, np.ndarray]
-) -> np.ndarray:
+def _take(function: FunctionTable, port: Port, inputs: Mapping[str, np.ndarray]) -> np.ndarray:
     if port.name not in inputs:
         raise UsageError(f"function {function.name!r} needs input {port.name!r}")
     given = np.asarray(inputs[port.name])

@@ -68,7 +68,9 @@ def assign_arithmetic(graph: Graph, asked: str | None = None) -> Graph:
     """
 
     def change(function: Function) -> Function:
-        return with_nodes(function, [_with_arithmetic(node, graph, asked) for node in function.nodes])
+        return with_nodes(
+            function, [_with_arithmetic(node, graph, asked) for node in function.nodes]
+        )
 
     return map_functions(graph, change)
 

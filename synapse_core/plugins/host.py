@@ -43,9 +43,7 @@ class Host:
     _loaded: dict[tuple[str, str], Any] = attrs.field(factory=dict)
 
     @classmethod
-    def discover(
-        cls, selection: Selection | None = None, strict: bool | None = None
-    ) -> Host:
+    def discover(cls, selection: Selection | None = None, strict: bool | None = None) -> Host:
         """Find and ask all plugins.
 
         Raises: PluginError for the first faulty plugin when strict (SYNAPSE_STRICT=1).
@@ -95,9 +93,7 @@ class Host:
         found = [p for (of, _), group in self.providers.items() if of == kind for p in group]
         return tuple(sorted(found, key=lambda p: (p.record.name, p.distribution)))
 
-    def _unknown(
-        self, kind: str, name: str, wanted: str, found: tuple[Provider, ...]
-    ) -> str:
+    def _unknown(self, kind: str, name: str, wanted: str, found: tuple[Provider, ...]) -> str:
         if wanted:
             have = ", ".join(p.distribution for p in found) or "nobody"
             return f"{kind} {name!r} is not provided by {wanted!r}; it is by {have}"
@@ -144,7 +140,7 @@ def _ask(candidate: Candidate, selection: Selection, doubled: bool) -> Report:
         plugin = candidate.entry_point.load()
     except KeyboardInterrupt:
         raise
-    except BaseException as error:  # noqa: BLE001 a plugin may raise SystemExit at import
+    except BaseException as error:
         reason = f"import of {candidate.entry_point.value} failed: {_said(error)}"
         return attrs.evolve(base, state=states.BROKEN, reason=reason)
     try:
@@ -155,7 +151,7 @@ def _ask(candidate: Candidate, selection: Selection, doubled: bool) -> Report:
         return attrs.evolve(base, provides=_provided_by(plugin))
     except KeyboardInterrupt:
         raise
-    except BaseException as error:  # noqa: BLE001 whatever a hook raises is its plugin's fault
+    except BaseException as error:
         return attrs.evolve(base, state=states.BROKEN, reason=_said(error))
 
 
@@ -214,7 +210,7 @@ def _load(provider: Provider) -> Any:
             found = getattr(found, part)
     except KeyboardInterrupt:
         raise
-    except BaseException as error:  # noqa: BLE001 an import of a plugin's may raise anything
+    except BaseException as error:
         raise PluginError(
             f"{record.kind} {record.name!r} of plugin {provider.plugin!r} ({provider.distribution}):"
             f" {record.factory} failed to import: {_said(error)}"

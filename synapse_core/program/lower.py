@@ -114,9 +114,7 @@ class _Lowering:
         flags = r.SPACE_ROWS if space.rows else 0
         return (order.index(space.base), space.multiple, rows, positions, flags, 0)
 
-    def _plan_tensors(
-        self, function: Function, spaces: list[str]
-    ) -> tuple[dict[str, int], int]:
+    def _plan_tensors(self, function: Function, spaces: list[str]) -> tuple[dict[str, int], int]:
         lifetimes = lifetimes_of(function, self.limits)
         offsets, arena_bytes = plan(list(lifetimes.values()))
         indices: dict[str, int] = {}
@@ -165,8 +163,6 @@ class _Lowering:
         self.operands += inputs + outputs
         words = pack_attributes(self.find_op(name), options)
         return (kernel, len(inputs), len(outputs), first, words)
-
-
 
 
 def _tensors_of(function: Function) -> list[Tensor]:

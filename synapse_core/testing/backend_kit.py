@@ -158,7 +158,9 @@ class BackendContract:
         """A call that breaks a rule is a UsageError, and the session lives on."""
         session = backend.open(causal_decoder().executable())
         with pytest.raises(UsageError):
-            session.run("forward", {"ids": np.array(ids), "select": np.array(select)}, {"tokens": table})
+            session.run(
+                "forward", {"ids": np.array(ids), "select": np.array(select)}, {"tokens": table}
+            )
         assert feed(session, [1], rows((0, 0, 1))).shape == (1, 67)
         session.close()
 

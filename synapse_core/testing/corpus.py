@@ -32,7 +32,15 @@ def corpus() -> tuple[Case, ...]:
     """Return all cases."""
     return tuple(
         case
-        for part in (_tables(), _linears(), _norms(), _elementwise(), _ropes(), _attention(), _rows())
+        for part in (
+            _tables(),
+            _linears(),
+            _norms(),
+            _elementwise(),
+            _ropes(),
+            _attention(),
+            _rows(),
+        )
         for case in part
     )
 
@@ -55,7 +63,9 @@ def _single(
     for number, tensor in enumerate(f.op_n(op, *inputs, *refs, **options)):
         f.output(f"y{number}", tensor)
     graph = fill_weights(g.finish(), 21, {f"w{n}": format for n in range(len(weights))})
-    return Case(name, graph, _float_calls(inputs), Limits(rows={"tokens": 12}, slots=3, positions=16))
+    return Case(
+        name, graph, _float_calls(inputs), Limits(rows={"tokens": 12}, slots=3, positions=16)
+    )
 
 
 def _float_calls(inputs: Sequence[Tensor], table: RowTable | None = None) -> tuple[Call, ...]:
@@ -63,9 +73,7 @@ def _float_calls(inputs: Sequence[Tensor], table: RowTable | None = None) -> tup
     calls = []
     for given in (table,) if table is not None else (rows(*MIXED), rows((1, 0, 1))):
         shape = len(given)
-        values = {
-            t.name: 2 * rng.standard_normal((shape, t.type.cols), np.float32) for t in inputs
-        }
+        values = {t.name: 2 * rng.standard_normal((shape, t.type.cols), np.float32) for t in inputs}
         calls.append(Call("f", values, {"tokens": given}))
     return tuple(calls)
 
@@ -115,7 +123,12 @@ def _norms() -> Iterator[Case]:
         for weights in (sizes, (None, None), (sizes[0], None)):
             shown = "".join("-" if size is None else "w" for size in weights)
             yield _single(
-                f"layernorm[{cols}/{width},{shown}]", "layernorm", (cols,), weights, eps=1e-5, width=width
+                f"layernorm[{cols}/{width},{shown}]",
+                "layernorm",
+                (cols,),
+                weights,
+                eps=1e-5,
+                width=width,
             )
     yield _single("add_rmsnorm", "add_rmsnorm", (37, 37), ((1, 37),), eps=1e-6)
     yield _single("add_layernorm", "add_layernorm", (37, 37), ((1, 37), (1, 37)), eps=1e-6)

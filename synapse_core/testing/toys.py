@@ -53,12 +53,25 @@ def causal_decoder(format: str = "f32", kv: str = "f16") -> Case:
         h = f.op("rmsnorm", x, s.vector("norm1", width), eps=1e-6)
         parts = []
         for name, count in (("q", heads), ("k", kv_heads)):
-            p = f.linear(h, s.matrix(name, count * head_dim, width), s.vector(f"{name}_b", count * head_dim))
+            p = f.linear(
+                h, s.matrix(name, count * head_dim, width), s.vector(f"{name}_b", count * head_dim)
+            )
             p = f.op("rmsnorm", p, s.vector(f"{name}_norm", head_dim), eps=1e-6)
-            parts.append(f.op("rope", p, inv_freq, head_dim=head_dim, rotary_dim=head_dim, style="half"))
+            parts.append(
+                f.op("rope", p, inv_freq, head_dim=head_dim, rotary_dim=head_dim, style="half")
+            )
         v = f.linear(h, s.matrix("v", kv_heads * head_dim, width))
-        a = _attend(f, *parts, v, state, heads=heads, kv_heads=kv_heads, head_dim=head_dim,
-                    mask="window" if window else "causal", window=window)
+        a = _attend(
+            f,
+            *parts,
+            v,
+            state,
+            heads=heads,
+            kv_heads=kv_heads,
+            head_dim=head_dim,
+            mask="window" if window else "causal",
+            window=window,
+        )
         x = f.op("add", x, f.linear(a, s.matrix("o", width, heads * head_dim)))
         h = f.op("rmsnorm", x, s.vector("norm2", width), eps=1e-6)
         gate = f.op("activation", f.linear(h, s.matrix("gate", hidden, width)), kind="silu")
@@ -88,7 +101,9 @@ def causal_decoder(format: str = "f32", kv: str = "f16") -> Case:
         call((2, 2, 66)),
     )
     limits = Limits(rows={"tokens": 80, "outputs": 80}, slots=3, positions=96, kv=kv)
-    return Case(f"causal_decoder[{format},{kv}]", optimise(fill_weights(graph, 1, held)), calls, limits)
+    return Case(
+        f"causal_decoder[{format},{kv}]", optimise(fill_weights(graph, 1, held)), calls, limits
+    )
 
 
 def image_encoder() -> Case:
@@ -104,14 +119,20 @@ def image_encoder() -> Case:
     x = f.linear(x, w.matrix("patch", width, channels * patch * patch), w.vector("patch_b", width))
     x = f.op("append_row", x, w.vector("class", width), where="front")
     x = f.op("add_positions", x, w.matrix("positions", patches + 1, width))
-    h = f.op("layernorm", x, w.vector("ln1", width), w.vector("ln1_b", width), eps=1e-12, width=width)
+    h = f.op(
+        "layernorm", x, w.vector("ln1", width), w.vector("ln1_b", width), eps=1e-12, width=width
+    )
     q, k, v = (
         f.linear(h, w.matrix(name, width, width), w.vector(f"{name}_b", width)) for name in "qkv"
     )
     a = _attend(f, q, k, v, heads=heads, kv_heads=heads, head_dim=width // heads, mask="full")
     x = f.op("add", x, f.linear(a, w.matrix("o", width, width), w.vector("o_b", width)))
-    h = f.op("layernorm", x, w.vector("ln2", width), w.vector("ln2_b", width), eps=1e-12, width=width)
-    h = f.op("activation", f.linear(h, w.matrix("up", 40, width), w.vector("up_b", 40)), kind="gelu")
+    h = f.op(
+        "layernorm", x, w.vector("ln2", width), w.vector("ln2_b", width), eps=1e-12, width=width
+    )
+    h = f.op(
+        "activation", f.linear(h, w.matrix("up", 40, width), w.vector("up_b", 40)), kind="gelu"
+    )
     x = f.op("add", x, f.linear(h, w.matrix("down", width, 40), w.vector("down_b", width)))
     f.output("class", f.op("select_rows", x, None, row=0))
     f.output("mean", f.op("pool_rows", x))
@@ -173,12 +194,12 @@ def window_predictor() -> Case:
         w.matrix("modulation", 3 * width, width),
         w.vector("modulation_b", 3 * width),
     )
-    shift, scale, gate = (
-        f.op("slice_columns", c, start=n * width, width=width) for n in range(3)
-    )
+    shift, scale, gate = (f.op("slice_columns", c, start=n * width, width=width) for n in range(3))
     h = f.op("layernorm", x, None, None, eps=1e-6, width=width)
     h = f.op("add", f.op("add", h, f.op("mul", h, scale)), shift)
-    h = f.op("layernorm", h, w.vector("norm", width), w.vector("norm_b", width), eps=1e-5, width=width)
+    h = f.op(
+        "layernorm", h, w.vector("norm", width), w.vector("norm_b", width), eps=1e-5, width=width
+    )
     q, k, v = (f.linear(h, w.matrix(name, inner, width)) for name in "qkv")
     a = _attend(f, q, k, v, heads=heads, kv_heads=heads, head_dim=head_dim, mask="causal")
     h = f.linear(a, w.matrix("o", width, inner), w.vector("o_b", width))
@@ -209,7 +230,9 @@ def two_towers() -> Case:
     images = f.space("images")
     pixels = f.input("pixels", TensorType(images, size * size))
     x = f.op("patches", pixels, channels=1, height=size, width=size, patch=patch)
-    x = _tower(f, f.linear(x, w.matrix("image.patch", width, patch * patch)), w / "image", heads, "full")
+    x = _tower(
+        f, f.linear(x, w.matrix("image.patch", width, patch * patch)), w / "image", heads, "full"
+    )
     x = f.op("pool_rows", x)
     f.output("embedding", f.linear(x, w.matrix("image.joint", joint, width)))
 
@@ -244,16 +267,25 @@ def two_towers() -> Case:
 def _tower(f: FunctionBuilder, x: Tensor, w: WeightScope, heads: int, mask: str) -> Tensor:
     width = x.type.cols
     h = f.op("layernorm", x, w.vector("ln", width), w.vector("ln_b", width), eps=1e-5, width=width)
-    q, k, v = (f.linear(h, w.matrix(name, width, width), w.vector(f"{name}_b", width)) for name in "qkv")
+    q, k, v = (
+        f.linear(h, w.matrix(name, width, width), w.vector(f"{name}_b", width)) for name in "qkv"
+    )
     a = _attend(f, q, k, v, heads=heads, kv_heads=heads, head_dim=width // heads, mask=mask)
     x = f.op("add", x, f.linear(a, w.matrix("o", width, width)))
-    h = f.op("layernorm", x, w.vector("ln2", width), w.vector("ln2_b", width), eps=1e-5, width=width)
+    h = f.op(
+        "layernorm", x, w.vector("ln2", width), w.vector("ln2_b", width), eps=1e-5, width=width
+    )
     h = f.op("activation", f.linear(h, w.matrix("up", 2 * width, width)), kind="quick_gelu")
     return f.op("add", x, f.linear(h, w.matrix("down", width, 2 * width)))
 
 
 def _attend(
-    f: FunctionBuilder, q: Tensor, k: Tensor, v: Tensor, state: StateRef | None = None, **options: Scalar
+    f: FunctionBuilder,
+    q: Tensor,
+    k: Tensor,
+    v: Tensor,
+    state: StateRef | None = None,
+    **options: Scalar,
 ) -> Tensor:
     scale = float(np.float32(int(options["head_dim"]) ** -0.5))
     return f.op("attention", q, k, v, state, scale=scale, **options)

@@ -33,7 +33,9 @@ def test_plan_does_not_depend_on_the_order_given(tensors):
 
 
 @pytest.mark.parametrize(
-    "case", [causal_decoder(), image_encoder(), window_predictor(), two_towers()], ids=lambda case: case.name
+    "case",
+    [causal_decoder(), image_encoder(), window_predictor(), two_towers()],
+    ids=lambda case: case.name,
 )
 def test_models_need_little_more_than_their_widest_moment(case):
     tables = functions_of(case.executable().program)

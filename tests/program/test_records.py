@@ -9,9 +9,7 @@ import pytest
 from synapse_core.formats import format_named
 from synapse_core.program import records
 
-HEADER = (
-    Path(__file__).parents[2] / "plugins/backend_cpu/synapse_backend_cpu/runtime/syn.h"
-)
+HEADER = Path(__file__).parents[2] / "plugins/backend_cpu/synapse_backend_cpu/runtime/syn.h"
 STRUCTS = {
     "syn_header": records.HEADER,
     "syn_kernel_name": records.KERNEL,

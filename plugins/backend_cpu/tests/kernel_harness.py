@@ -17,9 +17,16 @@ import numpy as np
 from synapse_core.formats import format_named
 
 RUNTIME = Path(__file__).parents[1] / "synapse_backend_cpu" / "runtime"
-FLAGS = (
-    ["-std=c11", "-ffreestanding", "-ffp-contract=off", "-fno-math-errno", "-Wall", "-Wextra", "-Werror", "-O3"]
-)
+FLAGS = [
+    "-std=c11",
+    "-ffreestanding",
+    "-ffp-contract=off",
+    "-fno-math-errno",
+    "-Wall",
+    "-Wextra",
+    "-Werror",
+    "-O3",
+]
 MATH = """
 #include "syn_kernel.h"
 #define MAP(name) void test_##name(float *y, const float *x, uint32_t n) { \\

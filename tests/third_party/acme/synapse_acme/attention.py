@@ -19,5 +19,7 @@ class DecayAttention:
         v = g.linear(x, w.matrix("v.weight", width, x.type.cols))
         decay = g.graph.constant("acme.decay", np.linspace(0.5, 0.99, width, dtype=np.float32))
         state = g.graph.state(StateType(w.name("memory"), "recurrent", width))
-        read = g.op("mul", g.op("activation", q, kind="sigmoid"), g.op("acme.scan", v, decay, state))
+        read = g.op(
+            "mul", g.op("activation", q, kind="sigmoid"), g.op("acme.scan", v, decay, state)
+        )
         return g.linear(read, w.matrix("o.weight", x.type.cols, width))

@@ -1,7 +1,8 @@
 """The one tree of errors: what was being done, what was found, what to do.
 
-Every error a user can cause is a `SynapseError`. Its text is one line that carries its own operands,
-and its class fixes the process's exit code, so that a script can tell bad input from a missing tool.
+Every error a user can cause is a `SynapseError`. Its text is one line that carries its own
+operands, and its class fixes the process's exit code, so that a script can tell bad input from a
+missing tool.
 """
 
 from __future__ import annotations

@@ -25,7 +25,7 @@ def write_whole(path: Path) -> Iterator[BinaryIO]:
         raise FileError(path, "is a folder; name a file to write")
     part = path.with_name(f".{path.name}.{secrets.token_hex(6)}.part")
     try:
-        file = open(part, "xb")
+        file = part.open("xb")
     except OSError as error:
         raise FileError(path, f"cannot be written: {error.strerror}") from error
     try:

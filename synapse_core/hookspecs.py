@@ -73,6 +73,10 @@ class Registry(Protocol):
         """Return the sorted names of a kind, importing nothing."""
         ...
 
+    def advice(self, kind: str, name: str) -> str:
+        """Return what to do where (kind, name) is missed, to put behind an error; may be empty."""
+        ...
+
 
 class SynapseSpec:
     """The hooks. All take no argument and return `Provided`."""

@@ -60,9 +60,9 @@ def core_faults(path):
         top, _, rest = module.partition(".")
         if top.startswith("synapse_") and top != "synapse_core":
             yield f"{path}:{line}: the core imports a plugin, {module}"
-        if top == "synapse_core" and layer_of(path) != "__init__":
-            if turned_back(layer_of(path), rest.partition(".")[0]):
-                yield f"{path}:{line}: {layer_of(path)} imports {module}"
+        layer, target = layer_of(path), rest.partition(".")[0]
+        if top == "synapse_core" and layer != "__init__" and turned_back(layer, target):
+            yield f"{path}:{line}: {layer} imports {module}"
 
 
 def plugin_faults(path, own, depends):
@@ -70,9 +70,9 @@ def plugin_faults(path, own, depends):
         top, _, rest = module.partition(".")
         if top == "synapse_core" and rest and rest not in PUBLIC:
             yield f"{path}:{line}: {module} is not public"
-        if top.startswith("synapse_") and top not in ("synapse_core", own):
-            if not (top == RUNTIME and "synapse-backend-cpu" in depends):
-                yield f"{path}:{line}: a plugin imports another, {module}"
+        other = top.startswith("synapse_") and top not in ("synapse_core", own)
+        if other and not (top == RUNTIME and "synapse-backend-cpu" in depends):
+            yield f"{path}:{line}: a plugin imports another, {module}"
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,6 @@
 """Build every wheel and judge what a user gets: a fresh environment, no checkout, no compiler.
 
-    python tools/check_wheels.py
+python tools/check_wheels.py
 """
 
 from __future__ import annotations

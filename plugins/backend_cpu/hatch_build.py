@@ -1,7 +1,7 @@
 """Build hook: compile the runtime into the wheel, so that users need no compiler.
 
-The compiler is `ziglang`, a build requirement from the package index; nothing of the system is used.
-The library has no Python in it: one wheel serves every Python 3 of its platform.
+The compiler is `ziglang`, a build requirement from the package index; nothing of the system is
+used. The library has no Python in it: one wheel serves every Python 3 of its platform.
 """
 
 from __future__ import annotations

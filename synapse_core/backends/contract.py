@@ -63,7 +63,10 @@ class Session(Protocol):
 class Backend(Protocol):
     """A machine that runs programs here and now."""
 
-    name: str
+    @property
+    def name(self) -> str:
+        """What `--backend` calls it."""
+        ...
 
     def unavailable(self) -> str | None:
         """Say why it cannot work on this machine, or None when it can."""

@@ -64,14 +64,15 @@ class NumpySession:
         table = self.functions.get(function)
         if table is None:
             raise UsageError(f"no function {function!r}; there are: {', '.join(self.functions)}")
-        values: dict[object, object] = dict(take_inputs(table, inputs))
-        arrays = {port.name: np.asarray(values[port.name]) for port in table.inputs}
+        arrays = take_inputs(table, inputs)
         counts = count_rows(table, arrays, rows)
         check_ids(table, arrays, counts)
         check_rows(table, rows)
         steps = self.steps[function]
         self._begin(table, steps, rows)
-        tensors = {port.tensor: arrays[port.name] for port in table.inputs}
+        tensors: dict[int | str, np.ndarray] = {
+            port.tensor: arrays[port.name] for port in table.inputs
+        }
         for step in steps:
             call = _Call(step, counts, rows)
             operands = [self._operand(step, n, tensors) for n in range(len(step.inputs))]

@@ -1,4 +1,4 @@
-"""A function as a list of steps for the numpy reference, from a graph or from a program's records."""
+"""A function as steps for the numpy reference, from a graph or from a program's records."""
 
 from __future__ import annotations
 

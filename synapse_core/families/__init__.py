@@ -4,11 +4,23 @@ from synapse_core.families.bind import bind_weights, ignored_tensors
 from synapse_core.families.choose import choose_family
 from synapse_core.families.config import ComponentConfig, LayerConfig, ModelConfig, SublayerConfig
 from synapse_core.families.contract import Claim, Family, Ignore
-from synapse_core.families.fields import Fields
+from synapse_core.families.fields import (
+    MOST_CONTEXT,
+    MOST_HEADS,
+    MOST_LAYERS,
+    MOST_VOCABULARY,
+    MOST_WIDTH,
+    Fields,
+)
 from synapse_core.families.graph import build_graph, model_config
 from synapse_core.families.stack import build_token_stack, make_component
 
 __all__ = [
+    "MOST_CONTEXT",
+    "MOST_HEADS",
+    "MOST_LAYERS",
+    "MOST_VOCABULARY",
+    "MOST_WIDTH",
     "Claim",
     "ComponentConfig",
     "Family",

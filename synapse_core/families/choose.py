@@ -9,12 +9,6 @@ from synapse_core.families.contract import Family
 from synapse_core.hookspecs import Registry
 from synapse_core.loaders import Checkpoint
 
-# Which extra of the distribution brings the family of an architecture, for the error message only.
-EXTRAS = {
-    "LlamaForCausalLM": "decoder",
-    "Qwen3ForCausalLM": "decoder",
-}
-
 
 def choose_family(checkpoint: Checkpoint, registry: Registry) -> Family:
     """Return the one installed family that claims the checkpoint.
@@ -45,10 +39,9 @@ def choose_family(checkpoint: Checkpoint, registry: Registry) -> Family:
         return claimed[0]
     if failures:
         raise failures[0]
-    extra = EXTRAS.get(architecture)
-    advice = f"; pip install 'synapse[{extra}]'" if extra else ""
     raise Unavailable(
-        f"{checkpoint.path}: no installed family reads architecture {architecture!r}{advice}"
+        f"{checkpoint.path}: no installed family reads architecture {architecture!r}"
+        + registry.advice("model", architecture)
     )
 
 

@@ -71,7 +71,7 @@ class GraphBuilder:
         return WeightRef(name)
 
     def constant(self, name: str, values: np.ndarray) -> WeightRef:
-        """Add a float32 constant, (n,) or (rows, cols); the same name must carry the same values."""
+        """Add a float32 constant, (n,) or (rows, cols); one name carries the same values always."""
         source = Constant.of(values)
         known = self.weights.get(name)
         if known is None:

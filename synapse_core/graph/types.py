@@ -44,26 +44,30 @@ Operand = Tensor | WeightRef | StateRef | None
 
 
 class WeightSource(Protocol):
-    """Where a weight's bytes are: in a mapped file, or in memory.
-
-    `format` names the stored format, `rows` × `cols` its shape (a vector has one row). `place`
-    tells (file, byte offset) for bytes that lie as `raw()` gives them in a file, else None.
-    """
+    """Where a weight's bytes are: in a mapped file, or in memory."""
 
     @property
-    def format(self) -> str: ...
+    def format(self) -> str:
+        """The stored format's name."""
+        ...
 
     @property
-    def rows(self) -> int: ...
+    def rows(self) -> int:
+        """How many rows; one for a vector."""
+        ...
 
     @property
-    def cols(self) -> int: ...
+    def cols(self) -> int:
+        """How many numbers a row has."""
+        ...
 
     @property
-    def place(self) -> tuple[str, int] | None: ...
+    def place(self) -> tuple[str, int] | None:
+        """File and byte offset of what `raw()` gives, or None when it lies in no file."""
+        ...
 
     def raw(self) -> np.ndarray:
-        """Return the stored bytes, uint8 (rows, row_bytes); nothing is copied from a mapped file."""
+        """Return the stored bytes, uint8 (rows, row_bytes); a mapped file is not copied."""
         ...
 
 

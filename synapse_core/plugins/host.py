@@ -18,7 +18,6 @@ import pluggy
 
 from synapse_core.errors import PluginConflict, PluginError, UnknownComponent
 from synapse_core.hookspecs import HOOK_OF_KIND, KINDS, PROJECT, Provides, SynapseSpec
-from synapse_core.plugins import report as states
 from synapse_core.plugins.builtin import BUILTIN
 from synapse_core.plugins.discovery import (
     Candidate,
@@ -27,11 +26,18 @@ from synapse_core.plugins.discovery import (
     repeated,
     wrong_contract,
 )
-from synapse_core.plugins.report import Provider, Report
+from synapse_core.plugins.extras import extras_to_install
+from synapse_core.plugins.report import (
+    BROKEN,
+    DISABLED,
+    INCOMPATIBLE,
+    OK,
+    UNAVAILABLE,
+    Provider,
+    Report,
+)
 
 CORE_PLUGIN, CORE_DISTRIBUTION = "core", "synapse"
-# Which extra brings a name that is not installed; shown, never installed by itself.
-EXTRA_OF = {("backend", "cpu"): "cpu", ("model", "llama"): "decoder", ("model", "qwen3"): "decoder"}
 
 
 @attrs.define
@@ -93,6 +99,20 @@ class Host:
         found = [p for (of, _), group in self.providers.items() if of == kind for p in group]
         return tuple(sorted(found, key=lambda p: (p.record.name, p.distribution)))
 
+    def advice(self, kind: str, name: str) -> str:
+        """Return what to do where (kind, name) is missed: what to install, which plugin is off.
+
+        The text goes behind an error's own and is empty where there is nothing to advise.
+        """
+        text = ""
+        extras = extras_to_install(kind, name, {report.distribution for report in self.reports})
+        if extras:
+            text += f"; to install: pip install 'synapse[{','.join(extras)}]'"
+        off = [f"{report.name} is {report.state}" for report in self.reports if report.state != OK]
+        if off:
+            text += f" (plugin {', '.join(off)}: see `synapse plugins`)"
+        return text
+
     def _unknown(self, kind: str, name: str, wanted: str, found: tuple[Provider, ...]) -> str:
         if wanted:
             have = ", ".join(p.distribution for p in found) or "nobody"
@@ -103,13 +123,7 @@ class Host:
             text += f"; did you mean {near[0]!r}?"
         elif self.names(kind):
             text += f"; there are: {', '.join(self.names(kind))}"
-        extra = EXTRA_OF.get((kind, name))
-        faulty = [r for r in self.reports if r.state != states.OK]
-        if extra:
-            text += f"; install it with: pip install 'synapse[{extra}]'"
-        elif faulty:
-            text += f" ({len(faulty)} plugins are not ok: see `synapse plugins`)"
-        return text
+        return text + self.advice(kind, name)
 
 
 @functools.cache
@@ -121,38 +135,38 @@ def default_host() -> Host:
 def _core_report() -> Report:
     from synapse_core import __version__
 
-    return Report(CORE_PLUGIN, CORE_DISTRIBUTION, __version__, states.OK, "", BUILTIN)
+    return Report(CORE_PLUGIN, CORE_DISTRIBUTION, __version__, OK, "", BUILTIN)
 
 
 def _ask(candidate: Candidate, selection: Selection, doubled: bool) -> Report:
     """Return the report of one plugin; only KeyboardInterrupt passes through."""
-    base = Report(candidate.name, candidate.distribution, candidate.version, states.OK)
+    base = Report(candidate.name, candidate.distribution, candidate.version, OK)
     off = selection.reason(candidate.name)
     if off:
-        return attrs.evolve(base, state=states.DISABLED, reason=off)
+        return attrs.evolve(base, state=DISABLED, reason=off)
     foreign = wrong_contract(candidate)
     if foreign:
-        return attrs.evolve(base, state=states.INCOMPATIBLE, reason=foreign)
+        return attrs.evolve(base, state=INCOMPATIBLE, reason=foreign)
     if doubled:
         reason = f"another distribution has a plugin named {candidate.name!r} too"
-        return attrs.evolve(base, state=states.BROKEN, reason=reason)
+        return attrs.evolve(base, state=BROKEN, reason=reason)
     try:
         plugin = candidate.entry_point.load()
     except KeyboardInterrupt:
         raise
     except BaseException as error:
         reason = f"import of {candidate.entry_point.value} failed: {_said(error)}"
-        return attrs.evolve(base, state=states.BROKEN, reason=reason)
+        return attrs.evolve(base, state=BROKEN, reason=reason)
     try:
         unavailable = getattr(plugin, "unavailable_reason", None)
-        reason = unavailable() if unavailable else None
-        if reason:
-            return attrs.evolve(base, state=states.UNAVAILABLE, reason=str(reason))
+        why = unavailable() if unavailable else None
+        if why:
+            return attrs.evolve(base, state=UNAVAILABLE, reason=str(why))
         return attrs.evolve(base, provides=_provided_by(plugin))
     except KeyboardInterrupt:
         raise
     except BaseException as error:
-        return attrs.evolve(base, state=states.BROKEN, reason=_said(error))
+        return attrs.evolve(base, state=BROKEN, reason=_said(error))
 
 
 def _provided_by(plugin: object) -> tuple[Provides, ...]:
@@ -212,8 +226,8 @@ def _load(provider: Provider) -> Any:
         raise
     except BaseException as error:
         raise PluginError(
-            f"{record.kind} {record.name!r} of plugin {provider.plugin!r} ({provider.distribution}):"
-            f" {record.factory} failed to import: {_said(error)}"
+            f"{record.kind} {record.name!r} of plugin {provider.plugin!r}"
+            f" ({provider.distribution}): {record.factory} failed to import: {_said(error)}"
         ) from error
     return found
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import attrs
@@ -91,7 +91,7 @@ class _Lowering:
             "segments": self.weights.segment_names(),
         }
         segments = self.weights.buffers()
-        sections = {
+        sections: dict[str, Sequence[Any] | np.ndarray] = {
             "kernels": [(_name(name),) for name in self.kernels],
             "segments": [(0, len(data), r.SEGMENT_EXTERNAL, 0, NO_DIGEST) for data in segments],
             "weights": self.weights.records,

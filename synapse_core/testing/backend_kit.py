@@ -1,9 +1,9 @@
 """The contract of a backend, as tests. Inherit it, give a `backend` fixture, run pytest.
 
-    class TestMyBackend(BackendContract):
-        @pytest.fixture
-        def backend(self):
-            return MyBackend()
+class TestMyBackend(BackendContract):
+    @pytest.fixture
+    def backend(self):
+        return MyBackend()
 """
 
 from __future__ import annotations

@@ -6,6 +6,7 @@ Each case is a graph of one op (and what it takes to feed it), so that a failure
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 
 import numpy as np
 
@@ -203,15 +204,18 @@ def _attend(
     return Case(name, g.finish(), calls, limits)
 
 
+def _append_row(f: FunctionBuilder, x: Tensor, where: str) -> Tensor:
+    row = WeightScope(f.graph).vector("row", x.type.cols)
+    return f.op("append_row", x, row, where=where)
+
+
 def _rows() -> Iterator[Case]:
     yield _single_space("select_rows[derived]", lambda f, x: f.op("select_rows", x, None, row=2))
     yield _single_space("pool_rows", lambda f, x: f.op("pool_rows", x))
     for where in ("front", "back"):
         yield _single_space(
             f"append_row[{where}]",
-            lambda f, x, where=where: f.op(
-                "append_row", x, WeightScope(f.graph).vector("row", x.type.cols), where=where
-            ),
+            partial(_append_row, where=where),
         )
     g = GraphBuilder(finder())
     f = g.function("f")

@@ -51,19 +51,20 @@ def causal_decoder(format: str = "f32", kv: str = "f16") -> Case:
             StateType(f"kv.{layer}", "kv", kv_heads * head_dim, kv_heads * head_dim, window)
         )
         h = f.op("rmsnorm", x, s.vector("norm1", width), eps=1e-6)
-        parts = []
+        turned = {}
         for name, count in (("q", heads), ("k", kv_heads)):
             p = f.linear(
                 h, s.matrix(name, count * head_dim, width), s.vector(f"{name}_b", count * head_dim)
             )
             p = f.op("rmsnorm", p, s.vector(f"{name}_norm", head_dim), eps=1e-6)
-            parts.append(
-                f.op("rope", p, inv_freq, head_dim=head_dim, rotary_dim=head_dim, style="half")
+            turned[name] = f.op(
+                "rope", p, inv_freq, head_dim=head_dim, rotary_dim=head_dim, style="half"
             )
         v = f.linear(h, s.matrix("v", kv_heads * head_dim, width))
         a = _attend(
             f,
-            *parts,
+            turned["q"],
+            turned["k"],
             v,
             state,
             heads=heads,

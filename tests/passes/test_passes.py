@@ -71,7 +71,7 @@ def test_linears_of_other_inputs_stay_apart(built):
 
 
 def test_gate_is_fused_only_when_nobody_else_reads_it(built):
-    g, f, x, w = built
+    g, f, x, _ = built
     a = f.op("activation", x, kind="silu")
     f.output("y", f.op("mul", a, f.op("scale", x, factor=3.0)))
     assert "gated_activation" in ops_of(fuse_gate(g.finish()))
@@ -106,7 +106,7 @@ def test_dead_nodes_and_weights_go(built):
 
 
 def test_scales_merge_and_a_scale_by_one_goes(built):
-    g, f, x, w = built
+    g, f, x, _ = built
     y = f.op("scale", f.op("scale", f.op("scale", x, factor=2.0), factor=1.0), factor=3.0)
     f.output("y", y)
     (node,) = fold_constants(g.finish()).functions["f"].nodes
@@ -176,7 +176,7 @@ def test_pass_is_skipped_where_its_op_is_not_declared():
 def test_stages_can_be_shown_and_compared():
     graph = expand(causal_decoder().graph)
     shown = dict(stages(graph))
-    assert list(shown)[0] == "built"
+    assert next(iter(shown)) == "built"
     assert "gated_activation" in as_text(shown["fuse_gate"])
     names = ("assign_arithmetic", "fuse_linears")
     diff = as_diff(shown[names[0]], shown[names[1]], names)
@@ -187,7 +187,8 @@ def test_stages_can_be_shown_and_compared():
 def test_dot_names_every_node_and_closes_its_braces():
     text = as_dot(two_towers().graph)
     assert text.count("{") == text.count("}")
-    assert "encode_text" in text and "patches" in text
+    assert "encode_text" in text
+    assert "patches" in text
 
 
 def test_svg_is_well_formed_and_shows_every_node():

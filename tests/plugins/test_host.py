@@ -96,7 +96,8 @@ def test_other_contract_version_is_seen_without_importing(site):
     site.install("acme-next", "raise SystemExit('imported')", group="synapse.v2")
     report = states(site)["acme_next"]
     assert report["state"] == "incompatible"
-    assert "'synapse.v2'" in report["reason"] and "'synapse.v1'" in report["reason"]
+    assert "'synapse.v2'" in report["reason"]
+    assert "'synapse.v1'" in report["reason"]
 
 
 def test_plugin_says_why_it_cannot_work_here(site):
@@ -173,18 +174,29 @@ def test_unknown_names_suggest_and_say_what_to_install(site):
     process = site.python(
         """
         from synapse_core.plugins import Host, Selection
-        host = Host.discover(Selection(frozenset(), frozenset()))
-        for kind, name in (("attention", "gpa"), ("backend", "cpu"), ("norm", "x@nobody")):
+        host = Host.discover()
+        host.reports = tuple(r for r in host.reports if r.name == "core")
+        host.providers = {key: p for key, p in host.providers.items() if p[0].plugin == "core"}
+        for kind, name in (
+            ("attention", "gpa"), ("backend", "cpu"), ("model", "llama"), ("norm", "x@nobody")
+        ):
             try:
                 host.get(kind, name)
             except Exception as error:
                 print(error)
         """
     )
-    near, extra, nobody = process.stdout.splitlines()
+    near, backend, model, nobody = process.stdout.splitlines()
     assert near == "no attention 'gpa' is installed; did you mean 'gqa'?"
-    assert extra.endswith("install it with: pip install 'synapse[cpu]'")
+    assert backend.endswith("there are: numpy; to install: pip install 'synapse[cpu]'")
+    assert model == ("no model 'llama' is installed; to install: pip install 'synapse[decoder]'")
     assert nobody == "norm 'x' is not provided by 'nobody'; it is by nobody"
+
+
+def test_a_plugin_that_is_off_is_named_where_its_name_is_missed(site):
+    process = site.synapse("run", "--backend", "cpu", SYNAPSE_DISABLE_PLUGINS="cpu")
+    assert process.returncode == 2
+    assert "(plugin cpu is disabled: see `synapse plugins`)" in process.stderr
 
 
 def test_why_tells_all_about_one_plugin(site):

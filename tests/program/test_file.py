@@ -58,7 +58,7 @@ def test_every_cut_is_refused(file):
     whole = file.read_bytes()
     for size in [*range(0, 200, 7), *range(200, len(whole), 997)]:
         file.write_bytes(whole[:size])
-        with pytest.raises(ProgramError, match="toy.syn"):
+        with pytest.raises(ProgramError, match=r"toy\.syn"):
             open_program(file)
 
 

@@ -1,8 +1,8 @@
 """Endless seeded documents of the little world, split so that held-out sentences stay unseen.
 
-A document is held out when one of its opening sentences (who somebody is, and where they live) falls
-into one of sixteen classes by its hash. Training documents have no such sentence, so no held-out
-sentence is ever trained on; everything else about the two sets is alike.
+A document is held out when one of its opening sentences (who somebody is, and where they live)
+falls into one of sixteen classes by its hash. Training documents have no such sentence, so no
+held-out sentence is ever trained on; everything else about the two sets is alike.
 """
 
 from __future__ import annotations

@@ -195,15 +195,15 @@ class CpuSession:
     def _fill_pages(
         self, call: Any, table: FunctionTable, rows: Mapping[str, RowTable], keep: list[Any]
     ) -> None:
-        """Hand out the pages that the call writes; what is out of bounds is the runtime's to say."""
+        """Hand out the pages that the call writes; the runtime says what is out of bounds."""
         ffi = declarations()
         for number, group in enumerate(self.groups):
             for name, row_table in rows.items():
                 bound = table.max_position.get(name, 0)
                 for slot, first, end in _spans(row_table):
-                    if 0 <= slot < len(self.counts) and 0 <= first < end <= bound:
-                        if first <= self.counts[slot]:
-                            group.reserve(slot, first, end)
+                    known = 0 <= slot < len(self.counts) and 0 <= first < end <= bound
+                    if known and first <= self.counts[slot]:
+                        group.reserve(slot, first, end)
             pool = self._pool_of(number)
             pages = call.pages[number]
             pages.pool = ffi.from_buffer("uint8_t *", pool)

@@ -38,8 +38,10 @@ void test_cos(float *y, const float *x, uint32_t n) {
     float s; for (uint32_t i = 0; i < n; i++) syn_sincos(x[i], &s, &y[i]); }
 void test_round_int8(int8_t *y, const float *x, uint32_t n) {
     for (uint32_t i = 0; i < n; i++) y[i] = (int8_t)syn_round_int8(x[i]); }
-void test_decode(float *y, const void *x, uint32_t dtype, uint32_t n) { syn_decode(y, x, dtype, n); }
-void test_encode(void *y, const float *x, uint32_t dtype, uint32_t n) { syn_encode(y, x, dtype, n); }
+void test_decode(float *y, const void *x, uint32_t dtype, uint32_t n) {
+    syn_decode(y, x, dtype, n); }
+void test_encode(void *y, const float *x, uint32_t dtype, uint32_t n) {
+    syn_encode(y, x, dtype, n); }
 void test_share(uint32_t count, uint32_t thread, uint32_t threads, uint32_t *part) {
     syn_call call = {.thread = thread, .threads = threads};
     syn_share(&call, count, &part[0], &part[1]); }
@@ -269,7 +271,8 @@ def run(
         worker.start()
     for worker in workers:
         worker.join()
-    assert (scratch[:start] == 0xA5).all() and (scratch[start + need :] == 0xA5).all()
+    assert (scratch[:start] == 0xA5).all()
+    assert (scratch[start + need :] == 0xA5).all()
     results = []
     for operand, data in rooms:
         if operand.buffer is None:

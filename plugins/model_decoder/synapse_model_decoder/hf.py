@@ -11,13 +11,14 @@ from typing import Any
 import attrs
 
 from synapse_core.components import SCALINGS
-from synapse_core.families import ComponentConfig, Fields
-from synapse_core.families.fields import (
+from synapse_core.families import (
     MOST_CONTEXT,
     MOST_HEADS,
     MOST_LAYERS,
     MOST_VOCABULARY,
     MOST_WIDTH,
+    ComponentConfig,
+    Fields,
 )
 
 MOST_THETA = 1e12

@@ -7,6 +7,8 @@ Reference: `Qwen3ForCausalLM` of transformers, models/qwen3/modeling_qwen3.py.
 from __future__ import annotations
 
 from synapse_core.families import (
+    MOST_CONTEXT,
+    MOST_LAYERS,
     Claim,
     ComponentConfig,
     Family,
@@ -16,7 +18,6 @@ from synapse_core.families import (
     ModelConfig,
     SublayerConfig,
 )
-from synapse_core.families.fields import MOST_CONTEXT, MOST_LAYERS
 from synapse_model_decoder.hf import Sizes, read_ffn, read_norm, read_rope, read_sizes
 from synapse_model_decoder.shipped import default_model_path
 

@@ -99,7 +99,7 @@ def build(
         raise UsageError("limits say kv and context already: give either them or the two options")
     if apart:
         graph = _apart(graph)
-    assets = read_assets(checkpoint.folder)
+    assets = read_assets(checkpoint)
     plain = config.to_json()
     host = host_of(family.name, plain, assets, _parameters(family, checkpoint))
     program = lower(graph, limits, _finder(registry), host)

@@ -1,10 +1,13 @@
 """From ids to text: tokenizers, samplers, chat templates and the loop."""
 
-from synapse_core.generate.assets import ASSETS, HOST_KEY, assets_of_host, read_assets
+from synapse_core.generate.assets import ASSETS, HOST_KEY, assets_of_host, read_assets, read_folder
 from synapse_core.generate.chat import ChatTemplate, Message, check_messages
+from synapse_core.generate.clip_vocabulary import assets_of_clip, clean_caption, read_clip_merges
 from synapse_core.generate.decoder import Decoder, TextPorts
+from synapse_core.generate.gguf_vocabulary import assets_of_gguf
 from synapse_core.generate.loop import CONTEXT, END, LENGTH, STOPPED, Generation
 from synapse_core.generate.sampler import Greedy, Random, Sampler, make_sampler
+from synapse_core.generate.sentencepiece_model import assets_of_sentencepiece
 from synapse_core.generate.settings import Settings, settings_of
 from synapse_core.generate.tokenizer import SpecialTokens, Stream, Tokenizer, prompt_ids
 from synapse_core.generate.tokenizer_json import JsonTokenizer, load_tokenizer
@@ -29,11 +32,17 @@ __all__ = [
     "Stream",
     "TextPorts",
     "Tokenizer",
+    "assets_of_clip",
+    "assets_of_gguf",
     "assets_of_host",
+    "assets_of_sentencepiece",
     "check_messages",
+    "clean_caption",
     "load_tokenizer",
     "make_sampler",
     "prompt_ids",
     "read_assets",
+    "read_clip_merges",
+    "read_folder",
     "settings_of",
 ]

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import json
 import os
 import stat
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 from synapse_core.errors import FileError
+from synapse_core.generate.gguf_vocabulary import assets_of_gguf
+from synapse_core.generate.sentencepiece_model import MOST_MODEL_BYTES, assets_of_sentencepiece
+from synapse_core.loaders import Checkpoint
 
 ASSETS = (
     "tokenizer.json",
@@ -19,14 +23,42 @@ ASSETS = (
 )
 MOST_ASSET_BYTES = 64 << 20
 HOST_KEY = "assets"
+SENTENCEPIECE = "tokenizer.model"
+# In the place of tokenizer.json: why there is none. A model whose tokenizer is not built still
+# answers ids with logits, so the reason waits until a text is asked for.
+REFUSED = "tokenizer.refused"
 
 
-def read_assets(folder: Path) -> dict[str, str]:
+def read_assets(checkpoint: Checkpoint) -> dict[str, str]:
+    """Return the texts of a checkpoint's tokenizer files, by name.
+
+    A GGUF file has its tokenizer inside; whatever lies beside it belongs to others.
+
+    Raises: FileError for a file that is no regular one, too big, or not UTF-8.
+    """
+    if checkpoint.source == "gguf":
+        return _or_reason(lambda: assets_of_gguf(checkpoint.metadata, checkpoint.path))
+    return read_folder(checkpoint.folder)
+
+
+def read_folder(folder: Path) -> dict[str, str]:
     """Read those of the files that a folder has, as text.
+
+    A `tokenizer.model` is read where there is no `tokenizer.json`; what a folder's own
+    `tokenizer_config.json` says goes before what the model says.
 
     Raises: FileError for one that is no regular file, too big, or not UTF-8.
     """
-    return {name: _read(folder / name) for name in ASSETS if (folder / name).exists()}
+    files = {name: _read(folder / name) for name in ASSETS if (folder / name).exists()}
+    model = folder / SENTENCEPIECE
+    if "tokenizer.json" in files or not model.exists():
+        return files
+    data = _read_bytes(model, MOST_MODEL_BYTES)
+    made = _or_reason(lambda: assets_of_sentencepiece(data, model))
+    config, own = "tokenizer_config.json", files.get("tokenizer_config.json")
+    if own is not None and config in made:
+        made[config] = _merged(made[config], own)
+    return files | made
 
 
 def assets_of_host(host: Mapping[str, Any], file: object) -> dict[str, str]:
@@ -40,19 +72,40 @@ def assets_of_host(host: Mapping[str, Any], file: object) -> dict[str, str]:
     return dict(assets)
 
 
+def _or_reason(make: Callable[[], dict[str, str]]) -> dict[str, str]:
+    try:
+        return make()
+    except FileError as error:
+        return {REFUSED: str(error).removeprefix(f"{error.file}: ")}
+
+
+def _merged(made: str, own: str) -> str:
+    """Return both configs as one; one that is no JSON object is left to its reader to refuse."""
+    try:
+        said = json.loads(own)
+    except (ValueError, RecursionError):
+        return own
+    return json.dumps(json.loads(made) | said) if isinstance(said, dict) else own
+
+
 def _read(path: Path) -> str:
+    try:
+        return _read_bytes(path, MOST_ASSET_BYTES).decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise FileError(path, f"not UTF-8: {error.reason}", offset=error.start) from None
+
+
+def _read_bytes(path: Path, most: int) -> bytes:
     try:
         with open(path, "rb", opener=_open_without_waiting) as file:
             found = os.fstat(file.fileno())
             if not stat.S_ISREG(found.st_mode):
                 raise FileError(path, "not a regular file")
-            if found.st_size > MOST_ASSET_BYTES:
-                raise FileError(path, f"{found.st_size} bytes; at most {MOST_ASSET_BYTES}")
-            return file.read(MOST_ASSET_BYTES + 1).decode("utf-8")
+            if found.st_size > most:
+                raise FileError(path, f"{found.st_size} bytes; at most {most}")
+            return file.read(most + 1)
     except OSError as error:
         raise FileError(path, f"cannot be read: {error.strerror}") from error
-    except UnicodeDecodeError as error:
-        raise FileError(path, f"not UTF-8: {error.reason}", offset=error.start) from None
 
 
 def _open_without_waiting(path: str, flags: int) -> int:

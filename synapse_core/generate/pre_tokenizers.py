@@ -49,9 +49,11 @@ _GPT2 = r"'s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)
 _CONTRACTIONS = r"(?i:'s|'t|'re|'ve|'m|'ll|'d)?"
 _CJK = "[一-龥ࠀ-一가-퟿]+"
 _DEEPSEEK_LETTERS = (
-    r"\s?[A-Za-zµÀ-ÖØ-öø-ƺƼ-ƿǄ-ʓʕ-ʯͰ-ͳͶͷͻ-ͽͿΆΈ-ΊΌΎ-ΡΣ-ϵϷ-ҁҊ-ԯԱ-ՖႠ-ჅᎠ-Ᏽᏸ-ᏽᲐ-ᲺᲽ-Ჿᴀ-ᴫᵫ-ᵷᵹ-ᶚḀ-ἕἘ-Ἕἠ-ὅ"
-    "Ὀ-Ὅὐ-ὗὙὛὝὟ-ώᾀ-ᾴᾶ-ᾼιῂ-ῄῆ-ῌῐ-ΐῖ-Ίῠ-Ῥῲ-ῴῶ-ῼℂℇℊ-ℓℕℙ-ℝℤΩℨK-ℭℯ-ℴℹℼ-ℿⅅ-ⅉⅎↃↄⰀ-ⱻⱾ-ⳤⳫ-ⳮⳲⳳꙀ-ꙭꚀ-ꚛ"
-    "Ꜣ-ꝯꝱ-ꞇꞋ-ꞎꭰ-ꮿﬀ-ﬆﬓ-ﬗＡ-Ｚａ-ｚ𐐀-𐑏𐒰-𐓓𐓘-𐓻𐲀-𐲲𐳀-𐳲𑢠-𑣟𞤀-𞥃]+"
+    r"\s?["
+    "A-Za-zµÀ-ÖØ-öø-ƺƼ-ƿǄ-ʓʕ-ʯͰ-ͳͶͷͻ-ͽͿΆΈ-ΊΌΎ-ΡΣ-ϵϷ-ҁҊ-ԯԱ-ՖႠ-ჅᎠ-Ᏽᏸ-ᏽᲐ-ᲺᲽ-Ჿᴀ-ᴫᵫ-ᵷᵹ-ᶚḀ-ἕἘ-Ἕ"
+    "ἠ-ὅὈ-Ὅὐ-ὗὙὛὝὟ-\u1f7dᾀ-ᾴᾶ-ᾼ\u1fbeῂ-ῄῆ-ῌῐ-\u1fd3ῖ-\u1fdbῠ-Ῥῲ-ῴῶ-ῼℂℇℊ-ℓℕℙ-ℝℤ\u2126ℨ"
+    "\u212a-ℭℯ-ℴℹℼ-ℿⅅ-ⅉⅎↃↄⰀ-ⱻⱾ-ⳤⳫ-ⳮⳲⳳꙀ-ꙭꚀ-ꚛꜢ-ꝯꝱ-ꞇꞋ-ꞎꭰ-ꮿﬀ-ﬆﬓ-ﬗＡ-Ｚａ-ｚ𐐀-𐑏𐒰-𐓓𐓘-𐓻𐲀-𐲲𐳀-𐳲𑢠-𑣟𞤀-𞥃"
+    "]+"
 )
 _DEEPSEEK3_WORDS = (
     r"[!\"#$%&'()*+,\-./:;<=>?@\[\\\]^_`{|}~][A-Za-z]+|[^\r\n\p{L}\p{P}\p{S}]?[\p{L}\p{M}]+"
@@ -68,9 +70,7 @@ _PLAIN = PreTokenizer((_GPT2,))
 _NEOX = PreTokenizer((_GPT2,), composes=True)
 _SINGLE_DIGITS = PreTokenizer((r"\p{N}", _GPT2))
 _O200K = PreTokenizer((_cased(digits=r"\p{N}{1,3}", contractions=_CONTRACTIONS),))
-_TEKKEN = PreTokenizer(
-    (_cased(digits=r"\p{N}", contractions=""),), whole_words=True, adds_bos=True
-)
+_TEKKEN = PreTokenizer((_cased(digits=r"\p{N}", contractions=""),), whole_words=True, adds_bos=True)
 _DEEPSEEK3 = PreTokenizer((r"\p{N}{1,3}", "[一-龥぀-ゟ゠-ヿ]+", _DEEPSEEK3_WORDS))
 _BLOOM = PreTokenizer((r" ?[^(\s|.,!?…。，、।۔،)]+",))
 _BAILING = PreTokenizer(
@@ -111,6 +111,7 @@ PRE_TOKENIZERS = {
     "pixtral": _LLAMA3,
     "midm-2.0": _LLAMA3,
     "lfm2": _LLAMA3,
+    "jina-v5-nano": _LLAMA3,
     "dbrx": _THREE_DIGITS,
     "smaug-bpe": _THREE_DIGITS,
     "glm4": _THREE_DIGITS,
@@ -127,6 +128,13 @@ PRE_TOKENIZERS = {
     "gpt-4o": _O200K,
     "llama4": _O200K,
     "minimax-m2": _O200K,
+    "tiny_aya": PreTokenizer((r"\d{1,3}(?=(?:\d{3})*\b)", *_O200K.patterns)),
+    "exaone-moe": PreTokenizer(
+        (
+            r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?(?:\p{L}\p{M}*(?: \p{L}\p{M}*)*)+"
+            r"|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n/]?|\s*[\r\n]|\s+(?!\S)|\s+",
+        )
+    ),
     "deepseek-llm": PreTokenizer(
         (
             r"[\r\n]",
@@ -155,6 +163,8 @@ PRE_TOKENIZERS = {
         )
     ),
 }
+# Patterns that are run wherever they stand: each of them has been looked at.
+KNOWN_PATTERNS = frozenset(pattern for pre in PRE_TOKENIZERS.values() for pattern in pre.patterns)
 # An architecture that was trained with one tokenizer only says as much as a name: EleutherAI's
 # GPT-NeoX and the Mambas use that of GPT-NeoX-20B, which MPT took over under its own name.
 BY_ARCHITECTURE = {"gptneox": "mpt", "mamba": "mpt"}
@@ -178,8 +188,8 @@ def choose_pre_tokenizer(name: object, architecture: object, file: str) -> PreTo
     if not isinstance(name, str) or name not in PRE_TOKENIZERS:
         raise FileError(
             file,
-            f"pre-tokenizer {name!r:.60} is unknown and none is guessed; run the checkpoint that the"
-            " file was made from, by its own tokenizer.json; known are"
+            f"pre-tokenizer {name!r:.60} is unknown and none is guessed; run the checkpoint that"
+            " the file was made from, by its own tokenizer.json; known are"
             f" {', '.join(sorted(PRE_TOKENIZERS))}",
             field=field,
         )

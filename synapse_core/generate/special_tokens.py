@@ -23,6 +23,7 @@ def special_tokens(
 
     Raises: FileError naming file and key.
     """
+    where = f"{where}/" if where else ""
     said = {name: _object(files, name, where) for name in _FILES}
     texts, *by_id = said.values()
     bos = _named(texts, "bos_token", token_id, where)

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import json
 import re
+import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import attrs
 
-from synapse_core.errors import FileError, InternalError, UsageError
+from synapse_core.errors import FileError, UsageError
+from synapse_core.generate.assets import REFUSED
+from synapse_core.generate.byte_alphabet import BYTE_OF_CHARACTER
+from synapse_core.generate.spec_check import check_spec
 from synapse_core.generate.special_tokens import special_tokens
 from synapse_core.generate.tokenizer import SpecialTokens, decode_pieces
 
@@ -20,8 +24,6 @@ if TYPE_CHECKING:
 # The largest real file (Gemma 3) has 33 MB.
 MOST_BYTES = 64 << 20
 MOST_TEXT = 16 << 20
-# A normaliser may make a text this many times longer; real ones at most triple it.
-MOST_GROWTH = 64
 PROBE = "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaab The quick — 你好 🚀\n\t1234567890 ___<<<"
 BYTE_TOKEN = re.compile(r"<0x([0-9A-Fa-f]{2})>")
 SPACE_MARK = "▁"
@@ -29,7 +31,10 @@ SPACE_MARK = "▁"
 
 @attrs.frozen(eq=False)
 class JsonTokenizer:
-    """A tokenizer out of `tokenizer.json` and the files beside it."""
+    """A tokenizer out of `tokenizer.json` and the files beside it.
+
+    `hidden` are the special tokens, which are no text; `written` the bytes of other added tokens.
+    """
 
     engine: Engine
     special: SpecialTokens
@@ -37,14 +42,16 @@ class JsonTokenizer:
     to_bytes: Callable[[str], bytes] | None
     leading_space: bool
     file: str = "tokenizer.json"
+    written: Mapping[int, bytes] = attrs.field(factory=dict)
+    _one_at_a_time: threading.Lock = attrs.field(factory=threading.Lock, init=False)
 
     @property
     def size(self) -> int:
         """How many ids there are, added ones included."""
         return self.engine.get_vocab_size(with_added_tokens=True)
 
-    def encode(self, text: str, special: bool) -> list[int]:
-        """Return the ids of a text.
+    def encode(self, text: str, special: bool, *, literal: bool = False) -> list[int]:
+        """Return the ids of a text; `literal`: special tokens' names in it are text like any other.
 
         Raises: UsageError for a text that is too long or has lone surrogates; FileError where the
         tokenizer's own rules fail on it.
@@ -55,14 +62,17 @@ class JsonTokenizer:
             text.encode()
         except UnicodeEncodeError as error:
             raise UsageError(f"the text is not Unicode: {error.reason}") from None
-        with _contained(self.file, "encoding"):
-            ids = list(self.engine.encode(text, add_special_tokens=special).ids)
+        ids = self._ids(text, special, literal)
         bos = self.special.bos
         if not special or bos is None:
             return ids
         if self.special.add_bos and ids[:1] != [bos]:
             return [bos, *ids]
-        if self.special.add_bos is False and ids[:1] == [bos] and not self._writes_bos(text):
+        if (
+            self.special.add_bos is False
+            and ids[:1] == [bos]
+            and self._ids(text, False, literal)[:1] != [bos]
+        ):
             return ids[1:]
         return ids
 
@@ -80,6 +90,8 @@ class JsonTokenizer:
             return None
         if id in self.hidden:
             return b""
+        if id in self.written:
+            return self.written[id]
         token = self.engine.id_to_token(id)
         return b"" if token is None else self.to_bytes(token)
 
@@ -87,9 +99,11 @@ class JsonTokenizer:
         """Return the id of a token's exact text."""
         return self.engine.token_to_id(token)
 
-    def _writes_bos(self, text: str) -> bool:
-        plain = self.engine.encode(text, add_special_tokens=False).ids
-        return plain[:1] == [self.special.bos]
+    def _ids(self, text: str, special: bool, literal: bool) -> list[int]:
+        # Whether special tokens are looked for is a setting of the engine, not of a call.
+        with self._one_at_a_time, _contained(self.file, "encoding"):
+            self.engine.encode_special_tokens = literal
+            return list(self.engine.encode(text, add_special_tokens=special).ids)
 
 
 def load_tokenizer(files: Mapping[str, str], where: str = "") -> JsonTokenizer:
@@ -99,12 +113,14 @@ def load_tokenizer(files: Mapping[str, str], where: str = "") -> JsonTokenizer:
     """
     name = f"{where}/tokenizer.json" if where else "tokenizer.json"
     text = files.get("tokenizer.json")
+    if text is None and REFUSED in files:
+        raise FileError(where or "tokenizer", files[REFUSED])
     if text is None:
         raise FileError(name, "missing; text needs it (ids alone do not: `synapse logits`)")
     if len(text) > MOST_BYTES:
         raise FileError(name, f"{len(text)} characters; at most {MOST_BYTES}")
     spec = parse_object(text, name)
-    _check_growth(spec, name)
+    check_spec(spec, name)
     with _contained(name, "loading"):
         from tokenizers import Tokenizer as Engine
 
@@ -112,12 +128,14 @@ def load_tokenizer(files: Mapping[str, str], where: str = "") -> JsonTokenizer:
         engine.no_truncation()
         engine.no_padding()
         engine.encode(PROBE)
-    hidden = frozenset(
-        id for id, token in engine.get_added_tokens_decoder().items() if token.special
-    )
     to_bytes, leading_space = _decoder(spec.get("decoder"))
+    added = engine.get_added_tokens_decoder()
+    hidden = frozenset(id for id, token in added.items() if token.special)
+    # In a vocabulary of bytes, an added token alone stands for the characters that it shows.
+    by_bytes = to_bytes is _byte_level
+    written = {id: token.content.encode() for id, token in added.items() if by_bytes}
     special = special_tokens(files, engine.token_to_id, where)
-    return JsonTokenizer(engine, special, hidden, to_bytes, leading_space, name)
+    return JsonTokenizer(engine, special, hidden, to_bytes, leading_space, name, written)
 
 
 def parse_object(text: str, name: str) -> dict[str, Any]:
@@ -147,26 +165,6 @@ def _contained(file: str, doing: str) -> Iterator[None]:
             raise
         lines = str(error).splitlines() or [type(error).__name__]
         raise FileError(file, f"{doing} failed: {lines[0][:300]}") from None
-
-
-def _check_growth(spec: Mapping[str, Any], name: str) -> None:
-    """Refuse normalisers that blow a text up: chained replacements multiply."""
-    growth = 1
-    pending: list[Any] = [spec.get("normalizer"), spec.get("pre_tokenizer"), spec.get("decoder")]
-    while pending:
-        node = pending.pop()
-        if isinstance(node, list):
-            pending += node
-        elif isinstance(node, dict):
-            if node.get("type") == "Replace":
-                growth *= max(1, len(str(node.get("content", ""))))
-            if growth > MOST_GROWTH:
-                raise FileError(
-                    name,
-                    f"its replacements make a text over {MOST_GROWTH} times longer",
-                    field="normalizer",
-                )
-            pending += [node.get(key) for key in ("normalizers", "pretokenizers", "decoders")]
 
 
 def _decoder(spec: Any) -> tuple[Callable[[str], bytes] | None, bool]:
@@ -207,21 +205,3 @@ def _byte_level(token: str) -> bytes:
         return bytes(BYTE_OF_CHARACTER[character] for character in token)
     except KeyError:
         return token.encode()
-
-
-def _characters_of_bytes() -> dict[str, int]:
-    """GPT-2's alphabet: printable Latin-1 bytes are themselves, the rest follow from U+0100 on."""
-    table: dict[str, int] = {}
-    moved = 0
-    for byte in range(256):
-        if 33 <= byte <= 126 or 161 <= byte <= 172 or byte >= 174:
-            table[chr(byte)] = byte
-        else:
-            table[chr(256 + moved)] = byte
-            moved += 1
-    return table
-
-
-BYTE_OF_CHARACTER = _characters_of_bytes()
-if len(BYTE_OF_CHARACTER) != 256:
-    raise InternalError("the byte alphabet must have 256 characters")

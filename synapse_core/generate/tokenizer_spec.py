@@ -65,10 +65,9 @@ def scored_spec(
     unknown: int | None,
     strips_after: Collection[int] = (),
 ) -> dict[str, Any]:
-    """Return the spec of a SentencePiece BPE: of two neighbours those merge first that make the
-    token with the highest score.
+    """Return the spec of a SentencePiece BPE.
 
-    `space_before`: a text, and one behind a special token, gets a space before it, which decoding
+    Of all neighbours those merge first that make the token with the highest score. `space_before`: a text, and one behind a special token, gets a space before it, which decoding
     takes away again. Behind the ids `strips_after` the blanks of a text are dropped.
 
     Raises: FileError when a score is no number.
@@ -78,10 +77,9 @@ def scored_spec(
     if len(scores) != size:
         problem = f"{size} tokens, but {len(scores)} scores"
         raise FileError(file, problem, field=vocabulary.field)
-    values = [float(score) if isinstance(score, int | float) else None for score in scores]
-    for id, value in enumerate(values):
-        if value is None or not abs(value) < float("inf"):
-            problem = f"score {scores[id]!r:.40}, expected a finite number"
+    for id, score in enumerate(scores):
+        if not isinstance(score, int | float) or not abs(score) < float("inf"):
+            problem = f"score {score!r:.40}, expected a finite number"
             raise FileError(file, problem, field=f"{vocabulary.field}[{id}]")
     spaced = [{"type": "Replace", "pattern": {"String": " "}, "content": SPACE_MARK}]
     if space_before:
@@ -104,7 +102,7 @@ def scored_spec(
             "fuse_unk": True,
             "byte_fallback": BYTE in vocabulary.kinds,
             "vocab": ids,
-            "merges": _merges_by_score(vocabulary, values),
+            "merges": _merges_by_score(vocabulary, scores),
         },
     }
 
@@ -140,7 +138,7 @@ def _added(vocabulary: Vocabulary, strips_after: Collection[int] = ()) -> list[d
     ]
 
 
-def _merges_by_score(vocabulary: Vocabulary, scores: list[float]) -> list[tuple[str, str]]:
+def _merges_by_score(vocabulary: Vocabulary, scores: Sequence[float]) -> list[tuple[str, str]]:
     """Return every way to make a token of two others, the best token's first.
 
     Control tokens and bytes are made of no text, as in SentencePiece.

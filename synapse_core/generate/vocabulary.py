@@ -61,6 +61,11 @@ class Vocabulary:
             if taken.setdefault(text, id) != id:
                 problem = f"{text[:40]!r} is token {taken[text]} already"
                 raise FileError(file, problem, field=f"{field}[{id}]")
+        try:
+            "".join(taken).encode()
+        except UnicodeEncodeError as error:
+            problem = f"holds a text that is not Unicode: {error.reason}"
+            raise FileError(file, problem, field=field) from None
         for id, kind in enumerate(kinds):
             if kind not in KINDS:
                 problem = f"token type {kind!r:.20}, expected {NORMAL} to {BYTE}"

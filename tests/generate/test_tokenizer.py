@@ -8,8 +8,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from synapse_core.errors import FileError, UsageError
-from synapse_core.generate import JsonTokenizer, Stream, load_tokenizer, prompt_ids, read_assets
-from synapse_core.generate.tokenizer_json import BYTE_OF_CHARACTER
+from synapse_core.generate import JsonTokenizer, Stream, load_tokenizer, prompt_ids
+from synapse_core.generate.assets import read_folder
+from synapse_core.generate.byte_alphabet import BYTE_OF_CHARACTER
 
 CHARACTER_OF_BYTE = {byte: character for character, byte in BYTE_OF_CHARACTER.items()}
 
@@ -257,7 +258,7 @@ def test_a_missing_file_is_named() -> None:
 
 def test_the_real_llama_tokenizer_gives_the_reference_ids(shared_data: Path) -> None:
     folder = shared_data / "stories260K" / "hf"
-    tokenizer = load_tokenizer(read_assets(folder), str(folder))
+    tokenizer = load_tokenizer(read_folder(folder), str(folder))
     assert tokenizer.special.bos == 1
     assert tokenizer.special.ends == {2}
     for case in json.loads((folder / "tokenizer_reference.json").read_text()):

@@ -1,0 +1,169 @@
+"""A SentencePiece `tokenizer.model`, as the files that a Hugging Face folder has.
+
+Source: sentencepiece_model.proto; a protocol buffer is fields of (number, kind, value).
+"""
+
+from __future__ import annotations
+
+import json
+import struct
+from collections.abc import Iterator
+from typing import Any
+
+from synapse_core.errors import FileError
+from synapse_core.generate.tokenizer_spec import scored_spec, spec_text
+from synapse_core.generate.vocabulary import MOST_TOKENS, NORMAL, UNKNOWN, Vocabulary
+
+# Gemma's, the largest, has 4 MB.
+MOST_MODEL_BYTES = 16 << 20
+VARINT, FIXED64, DELIMITED, FIXED32 = 0, 1, 2, 5
+KINDS = {1: "unigram", 2: "BPE", 3: "word", 4: "char"}
+BPE = 2
+# Field numbers of ModelProto, SentencePiece, TrainerSpec and NormalizerSpec.
+PIECE, TRAINER, NORMALIZER = 1, 2, 3
+TEXT, SCORE, TYPE = 1, 2, 3
+MODEL_TYPE, UNK_ID, BOS_ID, EOS_ID = 3, 40, 41, 42
+RULE_NAME, CHARACTER_MAP, SPACE_BEFORE, SQUEEZES, ESCAPES = 1, 2, 3, 4, 5
+
+
+def assets_of_sentencepiece(data: bytes, file: object) -> dict[str, str]:
+    """Return the texts of tokenizer.json and tokenizer_config.json for a BPE model.
+
+    Raises: FileError naming file, field and byte offset.
+    """
+    name = str(file)
+    if len(data) > MOST_MODEL_BYTES:
+        raise FileError(name, f"{len(data)} bytes; at most {MOST_MODEL_BYTES}")
+    pieces: list[dict[int, Any]] = []
+    trainer: dict[int, Any] = {}
+    normalizer: dict[int, Any] = {}
+    for number, value, at in _fields(data, 0, len(data), name):
+        if number not in (PIECE, TRAINER, NORMALIZER):
+            continue
+        if not isinstance(value, slice):
+            raise FileError(name, "found a number, expected a message", offset=at)
+        inner = {key: inner for key, inner, _ in _fields(data, value.start, value.stop, name)}
+        if number == PIECE:
+            if len(pieces) >= MOST_TOKENS:
+                raise FileError(name, f"more than {MOST_TOKENS} pieces", offset=at)
+            pieces.append(inner)
+        elif number == TRAINER:
+            trainer = inner
+        else:
+            normalizer = inner
+    _refuse_others(data, trainer, normalizer, name)
+    vocabulary = Vocabulary.of(
+        [_text(data, piece.get(TEXT), f"pieces[{id}]", name) for id, piece in enumerate(pieces)],
+        [piece.get(TYPE, NORMAL) for piece in pieces],
+        name,
+        "pieces",
+    )
+    scores = [
+        _float(piece.get(SCORE, 0.0), f"pieces[{id}]", name) for id, piece in enumerate(pieces)
+    ]
+    unknown = vocabulary.kinds.index(UNKNOWN) if UNKNOWN in vocabulary.kinds else None
+    spec = scored_spec(
+        vocabulary,
+        scores,
+        space_before=normalizer.get(SPACE_BEFORE, 1) != 0,
+        unknown=unknown,
+    )
+    config: dict[str, Any] = {"add_bos_token": True}
+    for key, field, usual in (
+        ("unk_token", UNK_ID, 0),
+        ("bos_token", BOS_ID, 1),
+        ("eos_token", EOS_ID, 2),
+    ):
+        id = trainer.get(field, usual)
+        # A negative number says that the model has no such token.
+        if isinstance(id, int) and id < 1 << 31 and vocabulary.id_in(id, key) is not None:
+            config[key] = vocabulary.texts[id]
+    return {
+        "tokenizer.json": spec_text(spec),
+        "tokenizer_config.json": json.dumps(config, ensure_ascii=False),
+    }
+
+
+def _refuse_others(
+    data: bytes, trainer: dict[int, Any], normalizer: dict[int, Any], file: str
+) -> None:
+    """Refuse models whose texts are prepared or cut in ways that are not built."""
+    kind = trainer.get(MODEL_TYPE, 1)
+    if kind != BPE:
+        found = KINDS.get(kind, kind) if isinstance(kind, int) else "no number"
+        raise FileError(
+            file, f"a {found} model; only BPE is built", field="trainer_spec.model_type"
+        )
+    for field, key, number, wanted in (
+        ("remove_extra_whitespaces", SQUEEZES, normalizer.get(SQUEEZES, 1), 0),
+        ("escape_whitespaces", ESCAPES, normalizer.get(ESCAPES, 1), 1),
+    ):
+        if number != wanted:
+            problem = f"found {number!r:.20}, built is {wanted}"
+            raise FileError(file, problem, field=f"normalizer_spec.{field} (field {key})")
+    rules = normalizer.get(CHARACTER_MAP)
+    if isinstance(rules, slice) and rules.stop > rules.start:
+        named = normalizer.get(RULE_NAME)
+        rule = data[named][:40] if isinstance(named, slice) else b""
+        problem = f"rewrites texts by the rule {rule.decode('utf-8', 'replace')!r}; none is built"
+        raise FileError(file, problem, field="normalizer_spec.precompiled_charsmap")
+
+
+def _fields(
+    data: bytes, start: int, stop: int, file: str
+) -> Iterator[tuple[int, int | float | slice, int]]:
+    """Yield (number, value, offset) of a message's fields; a slice is where its bytes lie."""
+    at = start
+    while at < stop:
+        begun = at
+        tag, at = _varint(data, at, stop, file)
+        kind, value = tag & 7, 0
+        if kind == VARINT:
+            value, at = _varint(data, at, stop, file)
+            yield tag >> 3, value, begun
+            continue
+        if kind == DELIMITED:
+            length, at = _varint(data, at, stop, file)
+        elif kind in (FIXED32, FIXED64):
+            length = 4 if kind == FIXED32 else 8
+        else:
+            raise FileError(file, f"field kind {kind} is none of a protocol buffer", offset=begun)
+        if length > stop - at:
+            problem = f"a field of {length} bytes, {stop - at} are left"
+            raise FileError(file, problem, offset=begun)
+        if kind == FIXED32:
+            yield tag >> 3, struct.unpack_from("<f", data, at)[0], begun
+        elif kind == DELIMITED:
+            yield tag >> 3, slice(at, at + length), begun
+        at += length
+
+
+def _varint(data: bytes, at: int, stop: int, file: str) -> tuple[int, int]:
+    """Return a number of seven bits a byte, and where the next field begins."""
+    value = 0
+    for place in range(10):
+        if at + place >= stop:
+            raise FileError(file, "ends within a number", offset=at)
+        byte = data[at + place]
+        value |= (byte & 127) << (7 * place)
+        if byte < 128:
+            return value, at + place + 1
+    raise FileError(file, "a number of more than ten bytes", offset=at)
+
+
+def _text(data: bytes, value: Any, field: str, file: str) -> str:
+    if value is None:
+        return ""
+    if not isinstance(value, slice):
+        raise FileError(file, "found a number, expected a text", field=field)
+    try:
+        return data[value].decode("utf-8")
+    except UnicodeDecodeError as error:
+        offset = value.start + error.start
+        raise FileError(file, "is not UTF-8", field=field, offset=offset) from None
+
+
+def _float(value: Any, field: str, file: str) -> float:
+    if isinstance(value, float):
+        return value
+    raise FileError(file, "its score is no 32-bit number", field=field)

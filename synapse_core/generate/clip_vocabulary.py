@@ -80,7 +80,6 @@ def assets_of_clip(merges: list[str], file: object) -> dict[str, str]:
         "decoders": [
             spec["decoder"],
             {"type": "Replace", "pattern": {"String": WORD_END}, "content": " "},
-            {"type": "Strip", "content": " ", "start": 0, "stop": 1},
         ],
     }
     config = {"bos_token": START, "eos_token": END, "unk_token": END, "add_bos_token": True}
@@ -94,8 +93,8 @@ def clean_caption(text: str) -> str:
     """Return a caption as CLIP was trained on it.
 
     Quotes, ligatures and widths get one spelling, HTML's references are read, blanks become
-    single and letters small. The package ftfy, by which OpenAI cleaned captions, also repairs wrongly decoded texts;
-    nothing here does.
+    single and letters small. The package ftfy, by which OpenAI cleaned captions, also repairs
+    wrongly decoded texts; nothing here does.
     """
     text = html.unescape(html.unescape(text)).translate(_SPELLINGS)
     text = re.sub(r"\s+", " ", _INVISIBLE.sub("", unicodedata.normalize("NFC", text)))

@@ -70,6 +70,7 @@ def assets_of_gguf(metadata: Mapping[str, Any], file: object) -> dict[str, str]:
         spec = scored_spec(
             vocabulary,
             scores,
+            f"{KEY}scores",
             space_before=space is not False,
             unknown=ids["unknown_token_id"],
             strips_after=_strips_after(metadata, vocabulary),

@@ -37,6 +37,7 @@ class _Group:
 
     def take(self, size: int, *, loose: bool = False, choices: bool = False) -> None:
         self.size += size
+        self.loose, self.choices = self.loose or loose, self.choices or choices
         self.last, self.last_loose, self.last_choices = size, loose, choices
 
 

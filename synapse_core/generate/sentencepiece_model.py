@@ -65,6 +65,7 @@ def assets_of_sentencepiece(data: bytes, file: object) -> dict[str, str]:
     spec = scored_spec(
         vocabulary,
         scores,
+        "scores",
         space_before=normalizer.get(SPACE_BEFORE, 1) != 0,
         unknown=unknown,
     )

@@ -33,6 +33,7 @@ def check_spec(spec: Mapping[str, Any], file: str) -> None:
             if number >= MOST_STEPS:
                 raise FileError(file, f"more than {MOST_STEPS} steps", field=part)
             _check_pattern(node, part, file)
+            _check_template(node, part, file)
             growth *= _growth(node, part, file)
             if growth > MOST_GROWTH:
                 problem = f"its steps make a text over {MOST_GROWTH} times longer"
@@ -74,6 +75,18 @@ def _check_pattern(node: Mapping[str, Any], part: str, file: str) -> None:
             raise FileError(file, f"pattern {regex!r:.60}: {problem}", field=part)
 
 
+def _check_template(node: Mapping[str, Any], part: str, file: str) -> None:
+    """Refuse a template that puts a token round a text and does not say which id it has."""
+    known = node.get("special_tokens")
+    for way in ("single", "pair"):
+        pieces = node.get(way)
+        for piece in pieces if isinstance(pieces, list) else []:
+            token = piece.get("SpecialToken") if isinstance(piece, dict) else None
+            name = token.get("id") if isinstance(token, dict) else None
+            if isinstance(name, str) and not (isinstance(known, dict) and name in known):
+                raise FileError(file, f"token {name!r:.40} is not in special_tokens", field=part)
+
+
 def _growth(node: Mapping[str, Any], part: str, file: str) -> int:
     """Return how many times longer a step makes a text at most."""
     kind = node.get("type")
@@ -99,7 +112,15 @@ def _longest_rule(value: Any, part: str, file: str) -> int:
         table = base64.b64decode(value, validate=True)
     except (binascii.Error, ValueError):
         raise FileError(file, "its table is not base64", field=part) from None
-    texts = table[4 + int.from_bytes(table[:4], "little") :]
+    size = int.from_bytes(table[:4], "little")
+    texts = table[4 + size :]
+    try:
+        texts.decode("utf-8")
+    except UnicodeDecodeError as error:
+        problem = "its table holds a text that is not UTF-8"
+        raise FileError(file, problem, field=part, offset=4 + size + error.start) from None
+    if size % 4 or len(table) < 4 + size:
+        raise FileError(file, f"its table of {len(table)} bytes has a trie of {size}", field=part)
     return max(1, *(len(text) for text in texts.split(b"\0")))
 
 

@@ -173,6 +173,10 @@ def _decoder(spec: Any) -> tuple[Callable[[str], bytes] | None, bool]:
     kinds = [_kind(step) for step in steps]
     if kinds == ["ByteLevel"]:
         return _byte_level, False
+    if kinds == ["ByteLevel", "Replace"]:
+        end, content = _literal(steps[1]), steps[1].get("content")
+        if end and content == " ":
+            return _byte_level_words(end), False
     if kinds == ["Metaspace"]:
         mark = str(steps[0].get("replacement", SPACE_MARK))
         return _marked(mark), steps[0].get("prepend_scheme", "always") != "never"
@@ -188,6 +192,13 @@ def _decoder(spec: Any) -> tuple[Callable[[str], bytes] | None, bool]:
     return None, False
 
 
+def _literal(step: dict[str, Any]) -> str | None:
+    """Return what a replacement looks for, None where that is a pattern."""
+    pattern = step.get("pattern")
+    text = pattern.get("String") if isinstance(pattern, dict) else None
+    return text if isinstance(text, str) else None
+
+
 def _kind(step: Any) -> str:
     return str(step.get("type")) if isinstance(step, dict) else ""
 
@@ -196,6 +207,16 @@ def _marked(mark: str, *, bytes_too: bool = False) -> Callable[[str], bytes]:
     def convert(token: str) -> bytes:
         byte = BYTE_TOKEN.fullmatch(token) if bytes_too else None
         return bytes([int(byte[1], 16)]) if byte else token.replace(mark, " ").encode()
+
+    return convert
+
+
+def _byte_level_words(end: str) -> Callable[[str], bytes]:
+    """Read tokens that carry a mark where a word ends, as CLIP's do."""
+
+    def convert(token: str) -> bytes:
+        stem = token.removesuffix(end)
+        return _byte_level(stem) + (b" " if stem != token else b"")
 
     return convert
 

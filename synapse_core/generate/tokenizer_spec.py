@@ -60,6 +60,7 @@ def byte_level_spec(
 def scored_spec(
     vocabulary: Vocabulary,
     scores: Sequence[Any],
+    field: str,
     *,
     space_before: bool,
     unknown: int | None,
@@ -67,8 +68,9 @@ def scored_spec(
 ) -> dict[str, Any]:
     """Return the spec of a SentencePiece BPE.
 
-    Of all neighbours those merge first that make the token with the highest score. `space_before`: a text, and one behind a special token, gets a space before it, which decoding
-    takes away again. Behind the ids `strips_after` the blanks of a text are dropped.
+    Of all neighbours those merge first that make the token with the highest score.
+    `space_before`: a text, and one behind a special token, gets a space before it, which
+    decoding takes away again. Behind the ids `strips_after` the blanks of a text are dropped.
 
     Raises: FileError when a score is no number.
     """
@@ -76,11 +78,11 @@ def scored_spec(
     file, size = vocabulary.file, vocabulary.size
     if len(scores) != size:
         problem = f"{size} tokens, but {len(scores)} scores"
-        raise FileError(file, problem, field=vocabulary.field)
+        raise FileError(file, problem, field=field)
     for id, score in enumerate(scores):
         if not isinstance(score, int | float) or not abs(score) < float("inf"):
-            problem = f"score {score!r:.40}, expected a finite number"
-            raise FileError(file, problem, field=f"{vocabulary.field}[{id}]")
+            problem = f"found {score!r:.40}, expected a finite number"
+            raise FileError(file, problem, field=f"{field}[{id}]")
     spaced = [{"type": "Replace", "pattern": {"String": " "}, "content": SPACE_MARK}]
     if space_before:
         spaced.insert(0, {"type": "Prepend", "prepend": SPACE_MARK})

@@ -8,8 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from synapse_core.errors import FileError, UsageError
-from synapse_core.generate import JsonTokenizer, Stream, load_tokenizer, prompt_ids
-from synapse_core.generate.assets import read_folder
+from synapse_core.generate import JsonTokenizer, Stream, load_tokenizer, prompt_ids, read_folder
 from synapse_core.generate.byte_alphabet import BYTE_OF_CHARACTER
 
 CHARACTER_OF_BYTE = {byte: character for character, byte in BYTE_OF_CHARACTER.items()}

@@ -16,6 +16,7 @@ PARTS = ("normalizer", "pre_tokenizer", "post_processor", "decoder")
 # rules of NFKC take one character to thirty-three bytes.
 MOST_GROWTH = 64
 # All added tokens go through the normaliser when a file is loaded.
+MOST_ADDED = 1 << 16
 MOST_ADDED_CHARACTERS = 4 << 20
 MOST_STEPS = 256
 # WordPiece tries all ends of a word for each of its beginnings; real files say 100.
@@ -41,6 +42,8 @@ def check_spec(spec: Mapping[str, Any], file: str) -> None:
     added = spec.get("added_tokens")
     tokens = [t for t in added if isinstance(t, dict)] if isinstance(added, list) else []
     contents = [token.get("content") for token in tokens]
+    if len(tokens) > MOST_ADDED:
+        raise FileError(file, f"{len(tokens)}; at most {MOST_ADDED}", field="added_tokens")
     characters = sum(len(text) for text in contents if isinstance(text, str))
     if characters > MOST_ADDED_CHARACTERS:
         problem = f"{characters} characters; at most {MOST_ADDED_CHARACTERS}"

@@ -154,6 +154,8 @@ def json_files() -> Iterator[tuple[str, str, str]]:
     yield "added_huge_id", spec(added_tokens=[added(1 << 31, "<x>")]), ""
     long = [added(3 + n, f"{n}" + "x" * 60_000, normalized=True) for n in range(80)]
     yield "added_long", spec(added_tokens=long), f"{file}added_tokens"
+    many = [added(3 + n, f"<{n}>") for n in range(70_000)]
+    yield "added_many", spec(added_tokens=many), f"{file}added_tokens"
     yield "template_unknown", spec(post_processor=UNKNOWN_PIECE), f"{file}post_processor"
     yield "padding", spec(padding={"strategy": {"Fixed": 10**12}, "direction": "Right"}), file
     yield "decoder_unknown", spec(decoder={"type": "Nothing"}), file
@@ -225,6 +227,8 @@ def vocabularies() -> Iterator[tuple[str, dict[str, Any], str]]:
     yield "gguf_score_nan", scored(scores=[0.0, float("nan"), 1.0, 1.0]), f"{key}scores[1]"
     yield "gguf_score_text", scored(scores=["0"] * 4), f"{key}scores[0]"
     yield "gguf_scores_missing", scored(scores=None), f"{key}scores"
+    runs = {"tokens": ["a" * n for n in range(1, 4000)], "token_type": [1] * 3999}
+    yield "gguf_scored_squares", scored(**runs, scores=[0.0] * 3999), f"{key}tokens"
     template = {"tokenizer.chat_template": 5}
     yield "gguf_template_number", gguf() | template, "m.gguf: tokenizer.chat_template"
     many = {f"tokenizer.chat_template.{n}": "x" for n in range(99)}

@@ -153,7 +153,8 @@ def json_files() -> Iterator[tuple[str, str, str]]:
     yield "added_empty", spec(added_tokens=[added(3, "")]), ""
     yield "added_huge_id", spec(added_tokens=[added(1 << 31, "<x>")]), ""
     long = [added(3 + n, f"{n}" + "x" * 60_000, normalized=True) for n in range(80)]
-    yield "added_long", spec(added_tokens=long), f"{file}added_tokens"
+    steps = replace("x", "y" * 60)
+    yield "added_long", spec(added_tokens=long, normalizer=steps), f"{file}added_tokens"
     many = [added(3 + n, f"<{n}>") for n in range(70_000)]
     yield "added_many", spec(added_tokens=many), f"{file}added_tokens"
     yield "template_unknown", spec(post_processor=UNKNOWN_PIECE), f"{file}post_processor"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -79,12 +79,12 @@ class Model:
             self._decoder = Decoder.open(self.session, self.built.program)
         return self._decoder
 
-    def logits(self, tokens: Sequence[int]) -> np.ndarray:
-        """Return the logits at every position, float32 (T, V).
+    def logits(self, tokens: Iterable[int]) -> np.ndarray:
+        """Return the logits at every position, float32 (T, V); tokens are (T,) ids.
 
         Raises: UsageError for no tokens, too many, or one out of range; nothing has run then.
         """
-        return np.concatenate(list(self.decoder.all_logits(tokens)))
+        return np.concatenate(list(self.decoder.all_logits([int(token) for token in tokens])))
 
     def generate(
         self,

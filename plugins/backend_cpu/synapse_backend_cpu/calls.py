@@ -91,6 +91,16 @@ class HostCall:
                     group.reserve(slot, first, end)
 
 
+def known_slot(slot: int, slots: int) -> int:
+    """Return a slot that there is.
+
+    Raises: UsageError.
+    """
+    if not 0 <= slot < slots:
+        raise UsageError(f"slot {slot}: the program was planned for {slots}")
+    return slot
+
+
 def _narrow(values: np.ndarray) -> np.ndarray:
     return np.ascontiguousarray(values).clip(-1, 0xFFFFFFFE).astype(np.uint32)
 

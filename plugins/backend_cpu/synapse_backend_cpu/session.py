@@ -10,13 +10,13 @@ from typing import Any
 import attrs
 import numpy as np
 
-from synapse_backend_cpu.calls import HostCall
+from synapse_backend_cpu.calls import HostCall, known_slot
 from synapse_backend_cpu.errors import call_error, open_error
 from synapse_backend_cpu.native.kernels import kernel_pointers
 from synapse_backend_cpu.native.library import declarations, runtime
 from synapse_backend_cpu.pages import PageTable, page_tables
 from synapse_core.backends import Executable
-from synapse_core.errors import Unavailable, UsageError
+from synapse_core.errors import Unavailable
 from synapse_core.ops import RowTable
 from synapse_core.program import (
     FunctionTable,
@@ -122,8 +122,8 @@ class CpuSession:
             self._native,
             ffi.from_buffer("uint8_t *", self.slots),
             ffi.from_buffer("uint32_t *", self.counts),
-            self._slot(source),
-            self._slot(target),
+            known_slot(source, len(self.counts)),
+            known_slot(target, len(self.counts)),
         )
         for number, group in enumerate(self.groups):
             pairs = group.copied(source, target)
@@ -134,7 +134,7 @@ class CpuSession:
 
     def release(self, slot: int) -> None:
         """Forget a slot and free its pages."""
-        self.counts[self._slot(slot)] = 0
+        self.counts[known_slot(slot, len(self.counts))] = 0
         for group in self.groups:
             group.release(slot)
 
@@ -142,11 +142,6 @@ class CpuSession:
         """Join the threads."""
         if self._finalizer is not None:
             self._finalizer()
-
-    def _slot(self, slot: int) -> int:
-        if not 0 <= slot < len(self.counts):
-            raise UsageError(f"slot {slot}: the program was planned for {len(self.counts)}")
-        return slot
 
     def _output(self, offset: int, shape: tuple[int, int]) -> np.ndarray:
         """Return a float32 tensor of the arena, copied."""

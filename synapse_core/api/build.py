@@ -23,7 +23,7 @@ from synapse_core.graph import Encoded, Graph, WeightSource
 from synapse_core.hookspecs import Registry
 from synapse_core.loaders import Checkpoint
 from synapse_core.ops import Op
-from synapse_core.passes import Choice, Rule, optimise
+from synapse_core.passes import Choice, Rule, installed_passes, optimise
 from synapse_core.program import Limits, Program, functions_of, lower, open_program
 
 DEFAULT_CONTEXT = 2048
@@ -89,6 +89,7 @@ def build(
         plan=(Rule("*", format),) if format else (),
         arith=arith,
         declared=declared,
+        extra=installed_passes(registry),
         report=choices.append,
     )
     if limits is None:

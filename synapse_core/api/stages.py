@@ -16,7 +16,7 @@ from synapse_core.families import (
 )
 from synapse_core.graph import Graph
 from synapse_core.hookspecs import Registry
-from synapse_core.passes import Rule, stages
+from synapse_core.passes import Rule, installed_passes, stages
 from synapse_core.plugins import default_host
 
 
@@ -40,7 +40,8 @@ def graph_stages(
     config = model_config(family, checkpoint)
     graph = bind_weights(build_graph(family, config, registry), family, checkpoint)
     plan = (Rule("*", format),) if format else ()
-    return dict(stages(graph, plan=plan, arith=arith))
+    extra = installed_passes(registry)
+    return dict(stages(graph, plan=plan, arith=arith, extra=extra))
 
 
 def ignored_of(built: Built) -> dict[str, str]:

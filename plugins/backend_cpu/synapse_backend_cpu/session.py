@@ -28,11 +28,17 @@ from synapse_core.program import (
 )
 
 ALIGN = 64
+# Multiply-adds of a call that one thread does in about a millisecond: where other programs want the
+# cores too, threads would wait for each other at every op for longer than that.
+SMALL_CALL = 1_000_000
 
 
 @attrs.define(eq=False)
 class CpuSession:
-    """One program, its arena, states and pages, and the threads that run it."""
+    """One program, its arena, states and pages, and the threads that run it.
+
+    `_numbers` are those of all weights; `_alone` says that a small call may run on one thread.
+    """
 
     program: Program
     functions: Mapping[str, FunctionTable]
@@ -46,7 +52,8 @@ class CpuSession:
     _native: Any
     _pool: Any
     _keep: list[Any]
-    _threads: int
+    _numbers: int
+    _alone: bool
     _finalizer: Any = None
 
     @classmethod
@@ -63,10 +70,13 @@ class CpuSession:
         header = header_of(image)
         slots, slot_bytes = int(header["max_slots"]), int(header["slot_bytes"])
         groups = page_tables(tables, functions, slots)
+        alone = threads is None
         threads = threads or usable_cores()
         pool = library.syn_pool_create(threads)
         if pool == ffi.NULL:
             raise Unavailable(f"backend 'cpu': {threads} threads cannot be started")
+        weights = tables.weights
+        numbers = int(np.sum(weights["rows"].astype(np.int64) * weights["cols"]))
         session = cls(
             program,
             functions,
@@ -85,7 +95,8 @@ class CpuSession:
             native,
             pool,
             keep,
-            threads,
+            numbers,
+            alone,
         )
         session._finalizer = weakref.finalize(session, library.syn_pool_destroy, pool)
         return session
@@ -109,9 +120,19 @@ class CpuSession:
         for offset, array in host.inputs():
             self.arena[offset : offset + array.nbytes] = array.reshape(-1).view(np.uint8)
         error = ffi.new("syn_error *")
-        if runtime().syn_pool_run(self._pool, self._native, call, error):
+        if self._is_small(host):
+            call.threads = 1
+            refused = runtime().syn_run(self._native, call, error)
+        else:
+            refused = runtime().syn_pool_run(self._pool, self._native, call, error)
+        if refused:
             raise call_error(error, host.table)
         return {name: self._output(offset, shape) for name, offset, shape in host.outputs()}
+
+    def _is_small(self, host: HostCall) -> bool:
+        """Whether one thread should do it, where the caller did not say how many; same bits."""
+        rows = max(host.counts.values(), default=0)
+        return self._alone and self._numbers * rows < SMALL_CALL
 
     def copy_state(self, source: int, target: int) -> None:
         """Make slot `target` remember what slot `source` does."""

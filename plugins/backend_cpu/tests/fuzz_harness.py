@@ -75,16 +75,16 @@ def run(program: Path, seeds: Path, folder: Path, seconds: int, *flags: str) -> 
     corpus_folder.mkdir(parents=True, exist_ok=True)
     command = [
         str(program), f"-max_total_time={seconds}", "-seed=1", "-max_len=262144", "-len_control=0",
-        "-timeout=30", "-mutate_depth=2", "-rss_limit_mb=2048", f"-artifact_prefix={folder}/", *flags,
-        str(corpus_folder), str(seeds),
+        "-timeout=30", "-mutate_depth=2", "-rss_limit_mb=2048", f"-artifact_prefix={folder}/",
+        *flags, str(corpus_folder), str(seeds),
     ]  # fmt: skip
-    environment = {**os.environ, "ASAN_OPTIONS": "detect_leaks=1", "UBSAN_OPTIONS": "print_stacktrace=1"}
-    done = subprocess.run(command, capture_output=True, text=True, errors="replace", env=environment)
+    environment = {**os.environ, "UBSAN_OPTIONS": "print_stacktrace=1"}
+    done = subprocess.run(
+        command, capture_output=True, text=True, errors="replace", env=environment
+    )
     lines = [line for line in done.stdout.splitlines() if line.startswith('{"schema"')]
     crashes = sorted(
-        path
-        for kind in ("crash", "leak", "timeout", "oom")
-        for path in folder.glob(f"{kind}-*")
+        path for kind in ("crash", "leak", "timeout", "oom") for path in folder.glob(f"{kind}-*")
     )
     return Outcome(
         done.returncode,

@@ -29,6 +29,11 @@ FLAGS = (
     "-Werror", "-ftrivial-auto-var-init=pattern", "-fno-sanitize-recover=all",
 )  # fmt: skip
 SANITIZERS = "address,undefined,float-cast-overflow"
+# What size_t and pointers are on rv32 and wasm32; Debian: g++-multilib.
+THIRTY_TWO_BITS = (
+    "-m32", "-msse2", "-mfpmath=sse", "-idirafter", "/usr/include/x86_64-linux-gnu",
+    "-Wno-unused-command-line-argument",
+)  # fmt: skip
 EXTERNALS = 6
 MOST_INLINE_BYTES = 1 << 16
 
@@ -46,6 +51,17 @@ class Outcome:
 def compiler() -> str | None:
     """Return a clang that has libFuzzer, or None."""
     return next((found for name in ("clang-14", "clang") if (found := shutil.which(name))), None)
+
+
+def links(clang: str, folder: Path, flags: Sequence[str]) -> bool:
+    """Whether a fuzzer can be linked with these flags."""
+    source = folder / "empty.c"
+    source.write_text(
+        "int LLVMFuzzerTestOneInput(void); int LLVMFuzzerTestOneInput(void){return 0;}"
+    )
+    command = [clang, *flags, f"-fsanitize=fuzzer,{SANITIZERS}", str(source)]
+    done = subprocess.run([*command, "-o", str(folder / "empty")], capture_output=True)
+    return done.returncode == 0
 
 
 def build(clang: str, folder: Path, runtime: Path = RUNTIME, flags: Sequence[str] = ()) -> Path:

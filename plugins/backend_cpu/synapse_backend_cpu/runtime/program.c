@@ -289,22 +289,19 @@ static int overlaps(const syn_program *p, const syn_function *f, const uint32_t 
     return 0;
 }
 
-/* Ids are checked before the first op runs: no op before the last that reads them may write there. */
-static int check_ids_last(const syn_program *p, const syn_function *f, uint32_t tensor,
+/* Ids are checked before the first op runs: no op before the last that reads them may write there.
+ * (That op itself may not either, as its output would overlap its input.) */
+static int check_ids_kept(const syn_program *p, const syn_function *f, uint32_t tensor,
                           syn_error *error) {
-    const syn_record *records = syn_records_of(p, f);
-    uint32_t last = 0;
-    for (uint32_t op = 0; op < f->ops; op++)
-        for (uint32_t i = 0; i < records[op].inputs; i++) {
-            uint32_t word = syn_operands_of(p, records + op)[i];
-            if (syn_kind(word) == SYN_TENSOR && syn_index(word) == tensor) last = op;
-        }
-    for (uint32_t op = 0; op < last; op++)
-        for (uint32_t i = 0; i < records[op].outputs; i++) {
-            uint32_t output = syn_index(syn_operands_of(p, records + op)[records[op].inputs + i]);
-            if (meet(p, f, output, tensor))
-                return syn_fail(error, SYN_BAD_ALIAS, SYN_SEC_OPS, f->first_op + op, output);
-        }
+    uint32_t word = (uint32_t)SYN_TENSOR << 28 | tensor, read = 0;
+    for (uint32_t op = f->ops; op-- > 0;) {
+        const syn_record *record = syn_records_of(p, f) + op;
+        const uint32_t *words = syn_operands_of(p, record);
+        for (uint32_t i = 0; i < record->inputs; i++) read |= words[i] == word;
+        for (uint32_t i = 0; read && i < record->outputs; i++)
+            if (meet(p, f, syn_index(words[record->inputs + i]), tensor))
+                return syn_fail(error, SYN_BAD_ALIAS, SYN_SEC_OPS, f->first_op + op, tensor);
+    }
     return SYN_OK;
 }
 
@@ -353,7 +350,7 @@ static int check_function(const syn_program *p, uint32_t index, syn_error *error
     const syn_port *ports = (const syn_port *)syn_table(p, SYN_SEC_PORTS) + f->first_port;
     for (uint32_t i = 0; i < f->ports; i++)
         if (syn_tensors_of(p, f)[ports[i].tensor].dtype == SYN_I32
-            && (code = check_ids_last(p, f, ports[i].tensor, error)))
+            && (code = check_ids_kept(p, f, ports[i].tensor, error)))
             return code;
     return SYN_OK;
 }

@@ -49,7 +49,7 @@ class Outcome:
 
 
 def compiler() -> str | None:
-    """Return a clang that has libFuzzer, or None."""
+    """Return a clang, or None; `links` says whether it has libFuzzer."""
     return next((found for name in ("clang-14", "clang") if (found := shutil.which(name))), None)
 
 

@@ -24,7 +24,7 @@ PLANTED_SECONDS = 180
 PLANTED = (
     ("program.c", "bytes > f->arena_bytes - t", "bytes > f->arena_bytes + 16 - t"),
     ("program.c", "all > size - w->offset)", "all > size - w->offset + 2)"),
-    ("program.c", "read |= words[i] == word;", "read |= !words;"),
+    ("program.c", "read |= words[i] == word;", "read |= words[i] == ~word;"),
     ("call.c", "if (ids[n] >= limit)", "if (ids[n] > limit)"),
     ("syn_kernel.h", "&& syn_is_derived(a) == syn_is_derived(b);", ";"),
 )

@@ -77,7 +77,7 @@ def perplexity(
         _clear()
         results.append((format, found))
     _, first = results[0]
-    report = {"model": str(model), "text": str(text), "backend": backend}
+    report: dict[str, Any] = {"model": str(model), "text": str(text), "backend": backend}
     report |= {"ctx": first.ctx, "stride": first.stride, "windows": first.windows}
     report |= {"tokens": first.tokens, "bytes": first.bytes}
     rows = [_row(format, found, first) for format, found in results]

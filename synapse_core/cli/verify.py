@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from itertools import islice
 from pathlib import Path
@@ -142,7 +142,7 @@ def _reference(
         yield reference
 
 
-def _beginning(model: Model, text: Path) -> Sequence[int]:
+def _beginning(model: Model, text: Path) -> list[int]:
     from synapse_core.api.text import TextTokens
 
     most = min(MOST_TEXT_TOKENS, model.decoder.ports.positions)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import shutil
 import subprocess
@@ -91,6 +92,24 @@ def test_the_models_own_stop_strings_hold_unless_others_are_given(
 
 def test_an_empty_stop_string_is_refused(synapse: Synapse, folder: Path) -> None:
     assert "empty" in synapse("run", folder, "--stop", "", *GREEDY, code=2).err
+
+
+def test_chat_ends_before_a_stop_string_and_remembers_no_more(
+    synapse: Synapse, copy: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    template = "{% for m in messages %}{{ m.content }} {% endfor %}"
+    (copy / "chat_template.jinja").write_text(template)
+
+    def answer(*options: object) -> str:
+        monkeypatch.setattr(sys, "stdin", io.StringIO("Once upon a time\n"))
+        return synapse("chat", copy, "-n", 20, *GREEDY, *options).out
+
+    whole = answer().rstrip("\n")
+    stop = whole[15:18]
+    assert answer("--stop", stop) == whole[: whole.index(stop)] + "\n"
+    (copy / "generation_config.json").write_text(json.dumps({"stop_strings": stop}))
+    assert answer() == whole[: whole.index(stop)] + "\n"
+    assert answer("--repetition-penalty", 99, "--stop", "no") != whole + "\n"
 
 
 # run: drawing

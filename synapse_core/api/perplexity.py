@@ -43,7 +43,7 @@ class Perplexity:
 
 def perplexity(
     model: Model,
-    path: Path,
+    path: str | Path,
     *,
     ctx: int | None = None,
     stride: int | None = None,
@@ -68,7 +68,7 @@ def perplexity(
     stride = max(1, ctx // 2) if stride is None else stride
     if not 1 <= stride < ctx:
         raise UsageError(f"stride {stride}: must be 1 to {ctx - 1}, under the window's {ctx}")
-    text = TextTokens(path, model.tokenizer)
+    text = TextTokens(Path(path), model.tokenizer)
     total = squares = 0.0
     count = unscored = 0
     result: Perplexity | None = None

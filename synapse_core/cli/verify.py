@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 NUMPY, TRANSFORMERS, LLAMA_CPP = "numpy", "transformers", "llama.cpp"
 # So much of a text is looked at: all logits of both sides are in memory at once.
 MOST_TEXT_TOKENS = 512
+# Enough characters for so many tokens.
+MOST_CHARACTERS = 1 << 16
 
 
 @click.command("verify")
@@ -146,7 +148,7 @@ def _beginning(model: Model, text: Path) -> list[int]:
     from synapse_core.api.text import TextTokens
 
     most = min(MOST_TEXT_TOKENS, model.decoder.ports.positions)
-    return list(islice(TextTokens(text, model.tokenizer), most))
+    return list(islice(TextTokens(text, model.tokenizer, MOST_CHARACTERS), most))
 
 
 def _finite(value: Any) -> Any:

@@ -305,11 +305,12 @@ def test_verify_compares_given_ids_or_a_text(synapse: Synapse, folder: Path, tex
     assert "is 512" in synapse("verify", folder, *NUMPY, "--tokens", "512", code=2).err
 
 
+@pytest.mark.parametrize("format", ["q8_0", "bf16"])
 def test_a_re_encoded_program_is_held_against_its_original_by_rms(
-    synapse: Synapse, folder: Path, tmp_path: Path
+    synapse: Synapse, folder: Path, tmp_path: Path, format: str
 ) -> None:
     program = tmp_path / "model.syn"
-    synapse("compile", folder, "-o", program, "--format", "q8_0", "--kv", "f32")
+    synapse("compile", folder, "-o", program, "--format", format, "--kv", "f32")
     report = json.loads(synapse("verify", program, "--original", folder, *NUMPY, "--json").out)
     assert report["measure"] == "rms"
     assert 1e-4 < report["rms_error"] < report["tolerance"] == 0.05

@@ -3,9 +3,20 @@
 from synapse_core.generate.assets import ASSETS, HOST_KEY, assets_of_host, read_assets
 from synapse_core.generate.chat import ChatTemplate, Message, check_messages
 from synapse_core.generate.decoder import Decoder, TextPorts
-from synapse_core.generate.loop import CONTEXT, END, LENGTH, STOPPED, Generation
+from synapse_core.generate.logprobs import TokenLogprob, log_softmax
+from synapse_core.generate.loop import (
+    CONTEXT,
+    END,
+    LENGTH,
+    OVERFLOWS,
+    STOP_STRING,
+    STOPPED,
+    Generation,
+)
+from synapse_core.generate.penalty import RepetitionPenalty
 from synapse_core.generate.sampler import Greedy, Random, Sampler, make_sampler
 from synapse_core.generate.settings import Settings, settings_of
+from synapse_core.generate.stops import StopStrings
 from synapse_core.generate.tokenizer import SpecialTokens, Stream, Tokenizer, prompt_ids
 from synapse_core.generate.tokenizer_json import JsonTokenizer, load_tokenizer
 
@@ -15,7 +26,9 @@ __all__ = [
     "END",
     "HOST_KEY",
     "LENGTH",
+    "OVERFLOWS",
     "STOPPED",
+    "STOP_STRING",
     "ChatTemplate",
     "Decoder",
     "Generation",
@@ -23,15 +36,19 @@ __all__ = [
     "JsonTokenizer",
     "Message",
     "Random",
+    "RepetitionPenalty",
     "Sampler",
     "Settings",
     "SpecialTokens",
+    "StopStrings",
     "Stream",
     "TextPorts",
+    "TokenLogprob",
     "Tokenizer",
     "assets_of_host",
     "check_messages",
     "load_tokenizer",
+    "log_softmax",
     "make_sampler",
     "prompt_ids",
     "read_assets",

@@ -143,7 +143,7 @@ def test_the_sinusoidal_table_interleaves_sine_and_cosine() -> None:
         (lambda: Rope(head_dim=8, theta=0), "position 'rope': theta is 0; must be a finite number"),
         (
             lambda: Rope(head_dim=8, theta=1e4, scaling={"type": "elastic"}),
-            "position 'rope': scaling type is 'elastic'; must be one of default, linear, llama3",
+            "position 'rope': scaling type is 'elastic'; must be one of default, linear, dyn",
         ),
         (
             lambda: Rope(head_dim=8, theta=1e4, scaling={"type": "linear"}),

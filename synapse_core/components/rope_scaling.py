@@ -56,13 +56,14 @@ Rule = Callable[[RopeBasis, Parameters], tuple[np.ndarray, float]]
 class Scaling:
     """A rule and the names of its parameters.
 
-    `parameters` are numbers it needs, `optional` numbers it may have, `lists` have a number for
-    each pair of columns, `flags` are true or false and may be absent.
+    `parameters` are numbers it needs, `optional` numbers it may have, with what stands for them
+    otherwise (None: it is computed). `lists` have a number for each pair of columns, `flags` are
+    true or false and may be absent.
     """
 
     rule: Rule
     parameters: tuple[str, ...] = ()
-    optional: tuple[str, ...] = ()
+    optional: Mapping[str, float | None] = attrs.field(factory=dict)
     lists: tuple[str, ...] = ()
     flags: tuple[str, ...] = ()
 
@@ -112,7 +113,7 @@ def yarn(basis: RopeBasis, parameters: Parameters) -> tuple[np.ndarray, float]:
     Source: Peng et al. 2023, section 3.2 and eq. 22; `truncate` and the two mscales as in
     `_compute_yarn_parameters` of transformers.
     """
-    fast, slow = parameters.get("beta_fast", 32.0), parameters.get("beta_slow", 1.0)
+    fast, slow = (parameters.get(name, _YARN[name]) for name in ("beta_fast", "beta_slow"))
     if fast < slow or basis.theta <= 1:
         problem = f"theta {basis.theta:g}, beta_fast {fast:g}, beta_slow {slow:g}"
         raise _refuse(f"scaling 'yarn' with {problem}; it takes theta > 1, beta_fast ≥ beta_slow")
@@ -195,6 +196,16 @@ def _refuse(problem: str) -> UsageError:
 
 
 _LLAMA3 = ("factor", "low_freq_factor", "high_freq_factor", "original_max_position_embeddings")
+# Peng et al. 2023, section 3.2, found 32 and 1 for LLaMA.
+_YARN: Mapping[str, Any] = MappingProxyType(
+    {
+        "attention_factor": None,
+        "beta_fast": 32.0,
+        "beta_slow": 1.0,
+        "mscale": None,
+        "mscale_all_dim": None,
+    }
+)
 _STRETCH = ("factor", "original_max_position_embeddings")
 SCALINGS: Mapping[str, Scaling] = MappingProxyType(
     {
@@ -204,14 +215,14 @@ SCALINGS: Mapping[str, Scaling] = MappingProxyType(
         "yarn": Scaling(
             yarn,
             _STRETCH,
-            optional=("attention_factor", "beta_fast", "beta_slow", "mscale", "mscale_all_dim"),
+            optional=_YARN,
             flags=("truncate",),
         ),
         "llama3": Scaling(llama3, _LLAMA3),
         "longrope": Scaling(
             longrope,
             _STRETCH,
-            optional=("attention_factor",),
+            optional={"attention_factor": None},
             lists=("short_factor", "long_factor"),
         ),
     }

@@ -105,7 +105,8 @@ class RopeReader:
             if name in inner.values:
                 values[name] = inner.flag(name)
         _check_order(inner, values, "low_freq_factor", "high_freq_factor", equal=False)
-        _check_order(inner, values, "beta_slow", "beta_fast", equal=True)
+        both = {**scaling.optional, **values}
+        _check_order(inner, both, "beta_slow", "beta_fast", equal=True)
         return values
 
     def _type(self, inner: Fields) -> tuple[str, Scaling]:
@@ -132,18 +133,15 @@ class RopeReader:
 
     def _trained(self, read: Fields, inner: Fields, type: str) -> int:
         """Return the length before stretching; Phi-3 has it beside the scaling, not in it."""
-        found = {
-            fields.path + TRAINED: fields.whole(TRAINED, most=MOST_CONTEXT)
-            for fields in (read, inner)
-            if fields.has(TRAINED)
-        }
-        if len(set(found.values())) > 1:
+        places = [fields for fields in (read, inner) if fields.has(TRAINED)]
+        found: set[int] = {fields.whole(TRAINED, most=MOST_CONTEXT) for fields in places}
+        if len(found) > 1:
             raise inner.error(TRAINED, f"found {inner.values[TRAINED]}, and another beside it")
         if not found and type == "yarn":
             return self.context
         if not found:
             raise inner.error(TRAINED, "is missing")
-        return next(iter(found.values()))
+        return found.pop()
 
 
 def stretched_context(context: int, rope: ComponentConfig) -> int:

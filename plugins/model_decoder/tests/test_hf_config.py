@@ -9,8 +9,9 @@ from typing import Any
 import pytest
 from synapse_model_decoder import gemma, gemma2, gemma3, llama, mistral, phi3, qwen2, qwen3
 
-from synapse_core.errors import FileError
-from synapse_core.families import Family, Fields, ModelConfig, build_graph
+from synapse_core.errors import FileError, Unavailable
+from synapse_core.families import Family, Fields, ModelConfig, build_graph, choose_family
+from synapse_core.loaders import Checkpoint
 from synapse_core.plugins import default_host
 
 BASE: dict[str, Any] = {
@@ -495,3 +496,73 @@ def test_heads_that_kv_heads_do_not_divide_are_refused() -> None:
         FileError, match="num_key_value_heads: found 4, expected a divisor of the 5"
     ):
         read(llama.FAMILY, num_attention_heads=5)
+
+
+class Decoders:
+    """A registry of this plugin's families alone, whatever else is installed."""
+
+    def names(self, kind: str) -> tuple[str, ...]:
+        return tuple(family.name for family in FAMILIES)
+
+    def get(self, kind: str, name: str) -> Family:
+        return next(family for family in FAMILIES if family.name == name)
+
+    def advice(self, kind: str, name: str) -> str:
+        return ""
+
+
+def choose(values: dict[str, Any]) -> Family:
+    """Choose this plugin's family for a config."""
+    return choose_family(Checkpoint(Path("m"), "hf", values, {}, Path("m")), Decoders())
+
+
+@pytest.mark.parametrize(
+    ("name", "family"),
+    [
+        ("Llama-3.2-1B", "llama"),
+        ("Mistral-7B-v0.1", "mistral"),
+        ("Phi-3-mini-4k-instruct", "phi3"),
+        ("Qwen3-0.6B", "qwen3"),
+        ("gemma-2b", "gemma"),
+    ],
+)
+def test_a_real_config_is_claimed_by_one_family(shared_data: Path, name: str, family: str) -> None:
+    values = json.loads((shared_data / "configs" / f"{name}.json").read_text())
+    assert choose(values).name == family
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "clip-vit-base-patch32",
+        "dinov2-small",
+        "mamba-130m-hf",
+        "mamba-370m-hf",
+        "rwkv7-0.1B",
+        "rwkv7-0.4B-world",
+        "rwkv7-168M-pile",
+        "vit-base-patch16-224",
+    ],
+)
+def test_real_configs_of_other_kinds_are_refused_by_name(shared_data: Path, name: str) -> None:
+    values = json.loads((shared_data / "configs" / f"{name}.json").read_text())
+    (architecture,) = values["architectures"]
+    with pytest.raises(Unavailable, match=f"no installed family reads .*'{architecture}'"):
+        choose(values)
+
+
+@pytest.mark.parametrize(
+    ("architecture", "kind"),
+    [
+        ("MixtralForCausalLM", "mixture of experts"),
+        ("Qwen2MoeForCausalLM", "mixture of experts"),
+        ("Qwen3MoeForCausalLM", "mixture of experts"),
+        ("PhiMoEForCausalLM", "mixture of experts"),
+        ("Gemma3ForConditionalGeneration", "model of text and images"),
+    ],
+)
+def test_relatives_that_are_not_read_are_refused_with_what_they_are(
+    architecture: str, kind: str
+) -> None:
+    with pytest.raises(Unavailable, match=f"'{architecture}' is a {kind}"):
+        choose({"architectures": [architecture]})

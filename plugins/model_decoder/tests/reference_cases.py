@@ -173,7 +173,10 @@ CASES = {
     "gemma2 without caps": Case(
         "gemma2", F16, {"attn_logit_softcapping": None, "final_logit_softcapping": None}
     ),
+    "gemma2 untied": Case("gemma2", F32, {"tie_word_embeddings": False}),
     "gemma3": Case("gemma3", F32, {}),
+    # Its many norms hide a small epsilon; a larger one shows.
+    "gemma3 untied": Case("gemma3", F32, {"tie_word_embeddings": False, "rms_norm_eps": 1e-4}),
     "gemma3 two ropes bf16": Case("gemma3", BF16, {"rope_parameters": TWO_ROPES}),
     "gemma3 cap f16": Case("gemma3", F16, {"final_logit_softcapping": 6.0}),
 }

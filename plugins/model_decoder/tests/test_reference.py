@@ -187,6 +187,8 @@ FAULTS: dict[str, tuple[str, Fault]] = {
     "epsilon, qwen3": ("qwen3", EPSILON),
     "epsilon, phi3": ("phi3", EPSILON),
     "epsilon, gemma": ("gemma untied biases", EPSILON),
+    "epsilon, gemma2": ("gemma2 untied", EPSILON),
+    "epsilon, gemma3": ("gemma3 untied", EPSILON),
     "window + 1, mistral": ("mistral", WIDER),
     "window - 1, mistral": ("mistral", NARROWER),
     "window + 1, qwen2": ("qwen2 windows", WIDER),

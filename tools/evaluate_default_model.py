@@ -16,11 +16,12 @@ from pathlib import Path
 
 import click
 import numpy as np
+from tokenizers import Tokenizer
 
 sys.path.insert(0, str(Path(__file__).parent))
 
 from little_world.corpus import held_out_documents, held_out_sentences, training_documents
-from little_world.grammar import STOP, log_probability
+from little_world.grammar import BEGIN, STOP, log_probability, opening_sentences
 from little_world.pen import ParseError
 
 import synapse_core as synapse
@@ -34,8 +35,14 @@ HELD_OUT_SEED, SAMPLE_SEED, TRAINING_SEED = 1001, 2002, 2
 @click.option("--backend", default="auto")
 @click.option("--documents", default=400, help="How many held-out documents.")
 @click.option("--samples", default=100, help="How many texts to draw at temperature 1.")
+@click.option("--trained", default=20000, help="How many of the training documents to look at.")
 def evaluate(
-    model: str | None, weight_format: str | None, backend: str, documents: int, samples: int
+    model: str | None,
+    weight_format: str | None,
+    backend: str,
+    documents: int,
+    samples: int,
+    trained: int,
 ) -> None:
     """Evaluate MODEL, the shipped one if none is named."""
     with synapse.load(model, format=weight_format, backend=backend) as loaded:
@@ -43,8 +50,13 @@ def evaluate(
         results = cross_entropy(loaded, held_out)
         results["documents_parsed"] = sum(parses(text) for text in sample(loaded, samples))
     results["samples"] = samples
-    first = islice(training_documents(TRAINING_SEED), 20000)
-    results["held_out_sentences_in_training"] = sum(bool(held_out_sentences(d)) for d in first)
+    unseen = {sentence for text, _ in held_out for sentence in held_out_sentences(text)}
+    results["held_out_sentences"] = len(unseen)
+    results["training_documents"] = trained
+    results["held_out_sentences_in_training"] = sum(
+        not unseen.isdisjoint(opening_sentences(document))
+        for document in islice(training_documents(TRAINING_SEED), trained)
+    )
     click.echo(json.dumps(results, indent=1))
 
 
@@ -73,17 +85,18 @@ def cross_entropy(model: synapse.Model, documents: list[tuple[str, float]]) -> d
 
 def sample(model: synapse.Model, count: int) -> list[str]:
     """Draw documents token by token at temperature 1, until stop or 400 tokens."""
-    begin = model.tokenizer.encode("<|begin|>", special=False)
-    stop = model.tokenizer.encode(STOP, special=False)[0]
+    engine = Tokenizer.from_str(model.built.assets["tokenizer.json"])
+    stop = engine.token_to_id(STOP)
     texts = []
     for number in range(count):
         rng = np.random.default_rng(SAMPLE_SEED + number)
-        ids = list(begin)
+        ids = [engine.token_to_id(BEGIN)]
+        logits = model.decoder.prefill(ids)
         while ids[-1] != stop and len(ids) < 400:
-            logits = model.logits(ids)[-1].astype(np.float64)
-            weights = np.exp(logits - logits.max())
+            weights = np.exp(logits.astype(np.float64) - logits.max())
             ids.append(int(rng.choice(len(weights), p=weights / weights.sum())))
-        texts.append(model.tokenizer.decode(ids, special=True))
+            logits = model.decoder.step(ids[-1])
+        texts.append(engine.decode(ids, skip_special_tokens=False))
     return texts
 
 

@@ -68,16 +68,17 @@ def train(out: Path, seed: int, minutes: float, steps: int, rate: float) -> None
     optimiser = torch.optim.AdamW(groups, lr=rate, betas=(0.9, 0.98))
     out.mkdir(parents=True, exist_ok=True)
     write_texts(out, tokenizer, ids)
-    began, step, tokens = time.monotonic(), 0, 0
+    began, step, tokens, pools = time.monotonic(), 0, 0, 0
     documents = training_documents(seed + 1)
     while True:
+        pools += 1
         for batch in batches(
             [tokenizer.encode(d).ids for d in islice(documents, POOL)], seed + step
         ):
             done = step / steps if steps else (time.monotonic() - began) / (60 * minutes)
             if done >= 1:
                 write_weights(out, model)
-                click.echo(f"{step} steps, {tokens} tokens", err=True)
+                click.echo(f"{step} steps, {tokens} tokens, {pools * POOL} documents", err=True)
                 return
             for group in optimiser.param_groups:
                 group["lr"] = rate * schedule(step, done)

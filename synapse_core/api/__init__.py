@@ -4,15 +4,29 @@ from synapse_core.api.build import Built, build, host_of
 from synapse_core.api.choose import choose_backend
 from synapse_core.api.memory import Memory, estimate
 from synapse_core.api.model import Model, load
+from synapse_core.api.outside import LlamaCpp, Transformers
+from synapse_core.api.perplexity import Perplexity, perplexity
 from synapse_core.api.source import default_model, open_checkpoint
 from synapse_core.api.stages import graph_stages, ignored_of
-from synapse_core.api.verify import Agreement, compare, verify
+from synapse_core.api.verify import (
+    Agreement,
+    Reference,
+    compare,
+    probe_tokens,
+    reencodes,
+    rounds,
+    verify,
+)
 
 __all__ = [
     "Agreement",
     "Built",
+    "LlamaCpp",
     "Memory",
     "Model",
+    "Perplexity",
+    "Reference",
+    "Transformers",
     "build",
     "choose_backend",
     "compare",
@@ -23,5 +37,9 @@ __all__ = [
     "ignored_of",
     "load",
     "open_checkpoint",
+    "perplexity",
+    "probe_tokens",
+    "reencodes",
+    "rounds",
     "verify",
 ]

@@ -23,7 +23,7 @@ from synapse_core.graph import Encoded, Graph, WeightSource
 from synapse_core.hookspecs import Registry
 from synapse_core.loaders import Checkpoint
 from synapse_core.ops import Op
-from synapse_core.passes import Choice, Rule, optimise
+from synapse_core.passes import Choice, Rule, installed_passes, optimise
 from synapse_core.program import Limits, Program, functions_of, lower, open_program
 
 DEFAULT_CONTEXT = 2048
@@ -82,21 +82,23 @@ def build(
     checkpoint = open_checkpoint(path, registry)
     family = choose_family(checkpoint, registry)
     config = model_config(family, checkpoint)
-    bound = bind_weights(build_graph(family, config, registry), family, checkpoint)
+    if limits is None:
+        positions = planned_positions(context, config.context)
+        rows_of = {"tokens": min(rows, positions), "outputs": min(output_rows, rows, positions)}
+        limits = Limits(rows=rows_of, slots=slots, positions=positions, kv=kv or DEFAULT_KV)
+    elif kv is not None or context is not None:
+        raise UsageError("limits say kv and context already: give either them or the two options")
+    built = build_graph(family, config, registry, limits.positions)
+    bound = bind_weights(built, family, checkpoint)
     choices: list[Choice] = []
     graph = optimise(
         bound,
         plan=(Rule("*", format),) if format else (),
         arith=arith,
         declared=declared,
+        extra=installed_passes(registry),
         report=choices.append,
     )
-    if limits is None:
-        positions = _positions(context, config.context)
-        rows_of = {"tokens": min(rows, positions), "outputs": min(output_rows, rows, positions)}
-        limits = Limits(rows=rows_of, slots=slots, positions=positions, kv=kv or DEFAULT_KV)
-    elif kv is not None or context is not None:
-        raise UsageError("limits say kv and context already: give either them or the two options")
     if apart:
         graph = _apart(graph)
     assets = read_assets(checkpoint)
@@ -166,7 +168,11 @@ def _refuse_options(path: Path, **options: object) -> None:
         raise UsageError(f"{path} is compiled: {given[0]} is fixed in it; compile it again")
 
 
-def _positions(asked: int | None, longest: int) -> int:
+def planned_positions(asked: int | None, longest: int) -> int:
+    """Return how many positions a model is built for: as asked, else its own, at most 2048.
+
+    Raises: UsageError for fewer than one, or more than the model was made for.
+    """
     if asked is None:
         return min(longest, DEFAULT_CONTEXT)
     if asked < 1:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -20,6 +20,7 @@ from synapse_core.generate import (
     Decoder,
     Generation,
     Message,
+    RepetitionPenalty,
     Sampler,
     Tokenizer,
     load_tokenizer,
@@ -79,12 +80,12 @@ class Model:
             self._decoder = Decoder.open(self.session, self.built.program)
         return self._decoder
 
-    def logits(self, tokens: Sequence[int]) -> np.ndarray:
-        """Return the logits at every position, float32 (T, V).
+    def logits(self, tokens: Iterable[int]) -> np.ndarray:
+        """Return the logits at every position, float32 (T, V); tokens are (T,) ids.
 
         Raises: UsageError for no tokens, too many, or one out of range; nothing has run then.
         """
-        return np.concatenate(list(self.decoder.all_logits(tokens)))
+        return np.concatenate(list(self.decoder.all_logits([int(token) for token in tokens])))
 
     def generate(
         self,
@@ -96,12 +97,20 @@ class Model:
         temperature: float = 0.0,
         top_k: int = 0,
         top_p: float = 1.0,
+        min_p: float = 0.0,
         seed: int | None = None,
+        repetition_penalty: float = 1.0,
+        repetition_window: int = 0,
+        stop: str | Sequence[str] = (),
+        logprobs: int | None = None,
+        overflow: str = "stop",
         stopped: Callable[[], bool] = lambda: False,
     ) -> Generation:
         """Continue a text or ids, or answer a conversation; iterate over the result for text.
 
-        Nothing runs before the first piece is asked for. `sampler` goes before the options.
+        Nothing runs before the first piece is asked for. `sampler` goes before the options of
+        drawing. The text ends before a string of `stop`; `logprobs` so many likeliest tokens are
+        kept for each one. `overflow` "error" raises when the context is full, "stop" ends.
 
         Raises: UsageError; FileError when messages are given and the chat template fails.
         """
@@ -117,12 +126,16 @@ class Model:
         has_tokenizer = isinstance(prompt, str) or "tokenizer.json" in self.built.assets
         return Generation(
             self.decoder,
-            sampler or make_sampler(temperature, top_k, top_p, seed),
+            sampler or make_sampler(temperature, top_k, top_p, seed, min_p),
             ids,
             max_tokens,
             tokenizer=self.tokenizer if has_tokenizer else None,
             continues=bool(prompt) and messages is None,
             stopped=stopped,
+            penalty=RepetitionPenalty(repetition_penalty, repetition_window),
+            stop=(stop,) if isinstance(stop, str) else tuple(stop),
+            top_logprobs=logprobs,
+            overflow=overflow,
         )
 
     def close(self) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from synapse_core.api.build import Built
+from synapse_core.api.build import Built, planned_positions
 from synapse_core.api.source import default_model, is_program, open_checkpoint
 from synapse_core.errors import UsageError
 from synapse_core.families import (
@@ -16,7 +16,7 @@ from synapse_core.families import (
 )
 from synapse_core.graph import Graph
 from synapse_core.hookspecs import Registry
-from synapse_core.passes import Rule, stages
+from synapse_core.passes import Rule, installed_passes, stages
 from synapse_core.plugins import default_host
 
 
@@ -25,9 +25,12 @@ def graph_stages(
     *,
     format: str | None = None,
     arith: str | None = None,
+    context: int | None = None,
     registry: Registry | None = None,
 ) -> dict[str, Graph]:
     """Return the graph of a checkpoint after every pass, by the pass's name, "built" first.
+
+    The options are those of `build`.
 
     Raises: UsageError for a `.syn` file, which has no graph.
     """
@@ -38,9 +41,12 @@ def graph_stages(
     checkpoint = open_checkpoint(place, registry)
     family = choose_family(checkpoint, registry)
     config = model_config(family, checkpoint)
-    graph = bind_weights(build_graph(family, config, registry), family, checkpoint)
+    positions = planned_positions(context, config.context)
+    graph = build_graph(family, config, registry, positions)
+    graph = bind_weights(graph, family, checkpoint)
     plan = (Rule("*", format),) if format else ()
-    return dict(stages(graph, plan=plan, arith=arith))
+    extra = installed_passes(registry)
+    return dict(stages(graph, plan=plan, arith=arith, extra=extra))
 
 
 def ignored_of(built: Built) -> dict[str, str]:

@@ -2,16 +2,25 @@
 
 from __future__ import annotations
 
+import os
+import platform
 import statistics
-import sys
 import time
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
+from synapse_core import __version__
 from synapse_core.cli.options import backend_options, format_options, model_argument, open_model
 from synapse_core.cli.output import json_option, print_json, print_table
+from synapse_core.cli.peak import peak_rss_bytes
+from synapse_core.errors import UsageError
+
+if TYPE_CHECKING:
+    from synapse_core.api import Model
+
+MEASURED = ("prefill_tok_s", "decode_tok_s", "load_s")
 
 
 @click.command("bench")
@@ -54,45 +63,79 @@ def bench(
 ) -> None:
     """Measure loading, prefill and decoding of MODEL: medians over the repeats, measured here.
 
-    Every repeat loads the model anew. Peak memory is the whole process's, Python included.
+    Every repeat loads the model anew; files that were just read come from the system's cache.
+    Decoding starts behind the prefilled tokens. Spread is from the least to the most of the
+    repeats. Peak memory is the whole process's over all repeats, Python included.
     """
     runs: list[dict[str, float]] = []
+    sizes: dict[str, Any] = {}
     for _ in range(repeats):
         begun = time.perf_counter()
         loaded = open_model(model, backend, threads=threads, output_rows=1, **options)
         load_s = time.perf_counter() - begun
         backend = loaded.backend  # said once
         with loaded:
-            runs.append({"load_s": load_s} | measure(loaded, prompt_tokens, count))
-            path = str(loaded.built.path)
-    medians = {key: statistics.median(run[key] for run in runs) for key in runs[0]}
+            sizes = sizes_of(loaded, prompt_tokens, count)
+            speeds = measure(loaded, sizes["prompt_tokens"], sizes["tokens"])
+        runs.append(speeds | {"load_s": load_s})
+    medians = {key: statistics.median(run[key] for run in runs) for key in MEASURED}
+    spread = {
+        key: [min(run[key] for run in runs), max(run[key] for run in runs)] for key in medians
+    }
     report = {
         "evidence": "run",
-        "model": path,
+        "version": __version__,
+        "machine": f"{platform.system()} {platform.machine()}",
         "backend": backend,
+        "threads": threads,
+        "usable_cores": usable_cores(),
+        "format": options["format"],
+        **sizes,
         "repeats": repeats,
         **medians,
+        "spread": spread,
         "peak_rss_bytes": peak_rss_bytes(),
         "runs": runs,
     }
     if as_json:
         print_json(report)
         return
-    rows = [[key, value] for key, value in report.items() if key != "runs"]
-    print_table(
-        ["what", "median"], [[k, f"{v:.4g}" if isinstance(v, float) else v] for k, v in rows]
-    )
+    stated = {key: report[key] for key in report if key not in (*MEASURED, "spread", "runs")}
+    print_table(["what", "value"], [[key, value] for key, value in stated.items()])
+    rows = [[key, *(f"{v:.4g}" for v in (medians[key], *spread[key]))] for key in MEASURED]
+    print_table(["measured", "median", "least", "most"], rows)
 
 
-def measure(model: Any, prompt_tokens: int, count: int) -> dict[str, float]:
-    """Return the speed of one prefill and the steps behind it.
+def sizes_of(model: Model, prompt_tokens: int, count: int) -> dict[str, Any]:
+    """Return what is measured on: the model's size, and the tokens asked for that fit.
+
+    Raises: UsageError where the context holds no prompt and two tokens.
+    """
+    from synapse_core.api import estimate
+
+    positions = model.decoder.ports.positions
+    if positions < 3:
+        raise UsageError(f"a context of {positions} tokens is too short to measure (--ctx)")
+    prompt_tokens = min(prompt_tokens, positions - 2)
+    memory = estimate(model.program, model.graph)
+    return {
+        "model": str(model.built.path),
+        "family": model.built.family,
+        "parameters": model.program.host.get("parameters"),
+        "weights_bytes": memory.weights,
+        "kv_bytes": memory.kv,
+        "context": positions,
+        "prompt_tokens": prompt_tokens,
+        "tokens": min(count, positions - prompt_tokens),
+    }
+
+
+def measure(model: Model, prompt_tokens: int, count: int) -> dict[str, float]:
+    """Return the speed of one prefill and of the steps behind it.
 
     Units: tokens a second.
     """
     decoder = model.decoder
-    room = decoder.ports.positions
-    prompt_tokens = max(1, min(prompt_tokens, room - 2))
-    count = min(count, room - prompt_tokens)
     # Any ids do: the work does not depend on them.
     prompt = [(7 * n + 3) % decoder.ports.vocabulary for n in range(prompt_tokens)]
     begun = time.perf_counter()
@@ -102,18 +145,13 @@ def measure(model: Any, prompt_tokens: int, count: int) -> dict[str, float]:
         decoder.step(prompt[n % prompt_tokens])
     done = time.perf_counter()
     return {
-        "prompt_tokens": prompt_tokens,
-        "tokens": count,
         "prefill_tok_s": prompt_tokens / (prefilled - begun),
         "decode_tok_s": count / (done - prefilled),
     }
 
 
-def peak_rss_bytes() -> int | None:
-    """Return the most memory this process has had, None where the system does not tell."""
-    try:
-        import resource
-    except ImportError:
-        return None
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak if sys.platform == "darwin" else peak * 1024
+def usable_cores() -> int:
+    """Return how many processors this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1

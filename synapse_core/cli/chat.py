@@ -22,7 +22,7 @@ from synapse_core.cli.stream import Interrupts, use_utf8, write_pieces
 
 if TYPE_CHECKING:
     from synapse_core.api import Model
-    from synapse_core.generate import ChatTemplate, Sampler
+    from synapse_core.generate import ChatTemplate, RepetitionPenalty, Sampler
 
 INTERRUPTED = 130
 # The least room an answer should have; older exchanges make way for it.
@@ -60,8 +60,17 @@ def chat(
     options = {"format": format, "arith": arith, "kv": kv, "context": context}
     with open_model(model, backend, threads=threads, output_rows=1, **options) as loaded:
         template = ChatTemplate.of(loaded.built.assets, str(loaded.built.path))
-        sampler = Sampling(**sampling).make(loaded)
-        talk = Conversation(loaded, template, sampler, count, system, verbose)
+        chosen = Sampling(**sampling)
+        talk = Conversation(
+            loaded,
+            template,
+            chosen.make(loaded),
+            count,
+            system,
+            verbose,
+            penalty=chosen.penalty(loaded),
+            stop=chosen.stops(loaded),
+        )
         talk.reset()
         while (line := read_line()) is not None:
             match line.strip():
@@ -87,6 +96,8 @@ class Conversation:
     system: str | None = None
     verbose: bool = False
     messages: list[dict[str, str]] = attrs.field(factory=list)
+    penalty: RepetitionPenalty = attrs.field(kw_only=True)
+    stop: tuple[str, ...] = ()
 
     def reset(self) -> None:
         """Forget everything but the instructions."""
@@ -110,6 +121,8 @@ class Conversation:
                 self.count,
                 tokenizer=self.model.tokenizer,
                 stopped=interrupts.stopped,
+                penalty=self.penalty,
+                stop=self.stop,
             )
             read = write_pieces(generation) and write_pieces(["\n"])
         if generation.text:

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from synapse_core.api import Model
 
 Command = Callable[..., Any]
+FORMAT_HELP = "Re-encode the matrices: f32, f16, bf16, int8, q8_0."
 
 
 def model_argument(*, required: bool = True) -> Callable[[Command], Command]:
@@ -22,8 +23,13 @@ def model_argument(*, required: bool = True) -> Callable[[Command], Command]:
 
 def format_options(command: Command) -> Command:
     """Add how weights, products and states are held."""
+    format = click.option("--format", help=FORMAT_HELP)
+    return _all((format, holding_options), command)
+
+
+def holding_options(command: Command) -> Command:
+    """Add how products and states are held, without the weights' format."""
     options = (
-        click.option("--format", help="Re-encode the matrices: f32, f16, bf16, int8, q8_0."),
         click.option("--arith", help="Arithmetic of products: f32, bf16, a8/32, a8/row."),
         click.option("--kv", help="Type of keys and values: f32, f16, bf16."),
         click.option("--ctx", "context", type=int, help="Positions to plan memory for."),
@@ -55,9 +61,13 @@ def sampling_options(command: Command) -> Command:
         click.option("--temperature", type=float, help="0 is greedy."),
         click.option("--top-k", type=int, help="Of the K likeliest only; 0 keeps all."),
         click.option("--top-p", type=float, help="Of the likeliest that have the mass P."),
+        click.option("--min-p", type=float, help="Of those at least P times the likeliest's."),
         click.option("--seed", type=int, help="The same seed gives the same tokens."),
         click.option("--greedy", is_flag=True, help="Always the likeliest token."),
         click.option("--sampler", help="A sampler that a plugin provides, by name."),
+        click.option("--repetition-penalty", type=float, help="Over 1 repeats less; 1 is none."),
+        click.option("--repetition-window", type=int, help="Look at the last N; 0 is all."),
+        click.option("--stop", multiple=True, help="End before this text; may come several times."),
     )
     return _all(options, command)
 

@@ -22,10 +22,11 @@ from synapse_core.cli.options import (
 from synapse_core.cli.output import json_option, print_json
 from synapse_core.cli.sampling import Sampling
 from synapse_core.cli.stream import Interrupts, use_utf8, write_pieces
+from synapse_core.errors import SynapseError, UsageError
 
 if TYPE_CHECKING:
     from synapse_core.api import Model
-    from synapse_core.generate import Generation
+    from synapse_core.generate import Generation, Tokenizer, TokenLogprob
 
 INTERRUPTED = 130
 # A pipe that stays silent for so long brings no prompt; `-p -` waits for it.
@@ -38,6 +39,18 @@ SILENCE_S = 0.2
 @click.option("--echo", is_flag=True, help="Print the prompt before its continuation.")
 @sampling_options
 @backend_options
+@click.option(
+    "--overflow",
+    type=click.Choice(["stop", "error"]),
+    default="stop",
+    show_default=True,
+    help="When the context is full: end the text, or fail.",
+)
+@click.option(
+    "--logprobs",
+    type=click.IntRange(0, 1000),
+    help="With --json: each token's log-probability and the K likeliest.",
+)
 @format_options
 @json_option
 @verbose_option
@@ -45,6 +58,8 @@ def run(
     model: Path | None,
     prompt: str | None,
     echo: bool,
+    overflow: str,
+    logprobs: int | None,
     count: int,
     backend: str,
     threads: int | None,
@@ -61,6 +76,8 @@ def run(
     MODEL is a folder with config.json and safetensors, or a .syn file; without one, the model that
     an installed plugin brings. Ctrl-C stops it: what was written stays, the exit code is 130.
     """
+    if logprobs is not None and not as_json:
+        raise UsageError("--logprobs is part of the report: give --json too")
     use_utf8()
     text = _prompt(prompt)
     options = {"format": format, "arith": arith, "kv": kv, "context": context}
@@ -68,9 +85,18 @@ def run(
         open_model(model, backend, threads=threads, output_rows=1, **options) as loaded,
         Interrupts() as interrupts,
     ):
-        sampler = Sampling(**sampling).make(loaded)
+        chosen = Sampling(**sampling)
+        sampler, penalty = chosen.make(loaded), chosen.penalty(loaded)
         answer = loaded.generate(
-            text, max_tokens=count, sampler=sampler, stopped=interrupts.stopped
+            text,
+            max_tokens=count,
+            sampler=sampler,
+            repetition_penalty=penalty.penalty,
+            repetition_window=penalty.window,
+            stop=chosen.stops(loaded),
+            logprobs=logprobs,
+            overflow=overflow,
+            stopped=interrupts.stopped,
         )
         if as_json:
             written = "".join(answer)
@@ -78,12 +104,22 @@ def run(
         else:
             if echo:
                 write_pieces([text])
-            write_pieces(answer)
-            write_pieces(["\n"])
+            _write(answer)
         if verbose or (sys.stderr.isatty() and not as_json):
             click.echo(f"{_seed(sampler)}{answer.summary()}", err=True)
         if interrupts.asked:
             raise click.exceptions.Exit(INTERRUPTED)
+
+
+def _write(answer: Generation) -> None:
+    """Write an answer and end its line, also where it fails on the way."""
+    try:
+        write_pieces(answer)
+    except SynapseError:
+        if answer.text:
+            write_pieces(["\n"])
+        raise
+    write_pieces(["\n"])
 
 
 def _prompt(given: str | None) -> str:
@@ -112,14 +148,29 @@ def _seed(sampler: object) -> str:
 
 
 def _report(model: Model, answer: Generation, text: str) -> dict[str, Any]:
-    return {
+    report = {
         "text": text,
         "tokens": answer.tokens,
         "prompt_tokens": len(answer.prompt),
         "reason": answer.reason,
+        "stop": answer.stop_string,
         "seed": getattr(answer.sampler, "seed", None),
         "prefill_s": answer.prefill_s,
         "decode_s": answer.decode_s,
         "backend": model.backend,
         "family": model.built.family,
     }
+    if answer.top_logprobs is not None:
+        report["logprobs"] = [_chances(model.tokenizer, found) for found in answer.logprobs]
+    return report
+
+
+def _chances(tokenizer: Tokenizer, found: TokenLogprob) -> dict[str, Any]:
+    top = [_chance(tokenizer, id, logprob) for id, logprob in found.top]
+    return _chance(tokenizer, found.id, found.logprob) | {"top": top}
+
+
+def _chance(tokenizer: Tokenizer, id: int, logprob: float) -> dict[str, Any]:
+    piece = tokenizer.piece(id)
+    text = tokenizer.decode([id]) if piece is None else piece.decode("utf-8", "replace")
+    return {"id": id, "text": text, "logprob": logprob}

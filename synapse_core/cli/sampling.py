@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import attrs
@@ -10,7 +11,7 @@ from synapse_core.errors import UsageError
 
 if TYPE_CHECKING:
     from synapse_core.api import Model
-    from synapse_core.generate import Sampler
+    from synapse_core.generate import RepetitionPenalty, Sampler, Settings
 
 
 @attrs.frozen
@@ -20,21 +21,25 @@ class Sampling:
     temperature: float | None = None
     top_k: int | None = None
     top_p: float | None = None
+    min_p: float | None = None
     seed: int | None = None
     greedy: bool = False
     sampler: str | None = None
+    repetition_penalty: float | None = None
+    repetition_window: int | None = None
+    stop: Sequence[str] = ()
 
     def make(self, model: Model) -> Sampler:
         """Return the sampler.
 
         Raises: UsageError for options that exclude each other or make no sense.
         """
-        from synapse_core.generate import Greedy, make_sampler, settings_of
+        from synapse_core.generate import Greedy, make_sampler
 
-        drawn = (self.temperature, self.top_k, self.top_p, self.seed)
+        drawn = (self.temperature, self.top_k, self.top_p, self.min_p, self.seed)
         others = any(option is not None for option in drawn)
         if (self.greedy and self.sampler) or (others and (self.greedy or self.sampler)):
-            raise UsageError("--greedy and --sampler take no other sampling option")
+            raise UsageError("--greedy and --sampler take no other option of drawing")
         if self.sampler:
             from synapse_core.plugins import default_host
 
@@ -43,13 +48,34 @@ class Sampling:
             return sampler
         if self.greedy:
             return Greedy()
-        wanted = settings_of(model.built.assets, str(model.built.path))
+        wanted = _settings(model)
         return make_sampler(
             _first(self.temperature, wanted.temperature),
             int(_first(self.top_k, wanted.top_k)),
             _first(self.top_p, wanted.top_p),
             self.seed,
+            _first(self.min_p, wanted.min_p),
         )
+
+    def penalty(self, model: Model) -> RepetitionPenalty:
+        """Return the penalty; the model's files are not asked by --greedy and --sampler."""
+        from synapse_core.generate import RepetitionPenalty, Settings
+
+        wanted = Settings() if self.greedy or self.sampler else _settings(model)
+        return RepetitionPenalty(
+            _first(self.repetition_penalty, wanted.repetition_penalty),
+            int(_first(self.repetition_window, 0)),
+        )
+
+    def stops(self, model: Model) -> tuple[str, ...]:
+        """Return the strings that end a text: those given, else the model's own."""
+        return tuple(self.stop) or _settings(model).stop
+
+
+def _settings(model: Model) -> Settings:
+    from synapse_core.generate import settings_of
+
+    return settings_of(model.built.assets, str(model.built.path))
 
 
 def _first(said: float | None, otherwise: float) -> float:

@@ -1,22 +1,54 @@
-"""`synapse verify`: hold a backend against the reference, or a file against its digests."""
+"""`synapse verify`: hold a model against a reference, or a file against its digests."""
 
 from __future__ import annotations
 
+import math
+from collections.abc import Iterator
+from contextlib import contextmanager
+from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import attrs
 import click
 
+from synapse_core.cli.logits import parse_ids
 from synapse_core.cli.options import format_options, model_argument, open_model
 from synapse_core.cli.output import json_option, print_json, print_table
 from synapse_core.errors import CheckFailed, UsageError
 
+if TYPE_CHECKING:
+    from synapse_core.api import Model, Reference
+
+NUMPY, TRANSFORMERS, LLAMA_CPP = "numpy", "transformers", "llama.cpp"
+# So much of a text is looked at: all logits of both sides are in memory at once.
+MOST_TEXT_TOKENS = 512
+# Enough characters for so many tokens.
+MOST_CHARACTERS = 1 << 16
+
 
 @click.command("verify")
 @model_argument(required=False)
-@click.option("--backend", default="auto", show_default=True, help="What to hold against numpy.")
+@click.option("--backend", default="auto", show_default=True, help="Where MODEL runs.")
 @click.option("--threads", type=click.IntRange(1, 1024), help="How many threads.")
+@click.option(
+    "--against",
+    type=click.Choice([NUMPY, TRANSFORMERS, LLAMA_CPP]),
+    default=NUMPY,
+    show_default=True,
+    help="The reference.",
+)
+@click.option(
+    "--original",
+    type=click.Path(path_type=Path),
+    help="What the reference reads, with its weights as stored; MODEL unless said.",
+)
+@click.option("--tokens", help="On these ids, with commas between: 1,2,3.")
+@click.option(
+    "--text",
+    type=click.Path(path_type=Path),
+    help=f"On the beginning of a text file, at most {MOST_TEXT_TOKENS} tokens.",
+)
 @click.option("--integrity", is_flag=True, help="Check a .syn file's SHA-256 digests instead.")
 @click.option(
     "--tolerance", type=click.FloatRange(min=0), help="Largest error, in deviations of the logits."
@@ -28,6 +60,10 @@ def verify(
     model: Path | None,
     backend: str,
     threads: int | None,
+    against: str,
+    original: Path | None,
+    tokens: str | None,
+    text: Path | None,
     integrity: bool,
     tolerance: float | None,
     seed: int,
@@ -37,39 +73,87 @@ def verify(
     context: int | None,
     as_json: bool,
 ) -> None:
-    """Compare MODEL's logits with the numpy reference's on the same weights, dequantised.
+    """Compare MODEL's logits with a reference's on the same tokens, seeded ones unless given.
 
-    They must agree to 2e-4 standard deviations everywhere; where the program rounds activations,
-    keys or values, to 5 % rms. Beyond that the exit code is 1. Keys and values are f32 unless
-    --kv says otherwise.
+    The numpy reference computes on the same weights, dequantised; with --original on that model's,
+    as stored. transformers reads a folder in float32, llama.cpp a GGUF file. They must agree to
+    2e-4 standard deviations of the logits everywhere; where one side rounds weights, activations,
+    keys or values, to 5 % rms. Beyond that the exit code is 1. Keys and values are f32 unless --kv
+    says otherwise.
     """
     if integrity:
         _verify_file(model, as_json)
         return
+    from synapse_core.api import default_model, reencodes, rounds
     from synapse_core.api import verify as measure
     from synapse_core.api.source import is_program
+    from synapse_core.plugins import default_host
 
-    if kv is None and (model is None or not is_program(model)):
-        kv = "f32"
+    if tokens is not None and text is not None:
+        raise UsageError("--tokens and --text exclude each other")
+    ids = None if tokens is None else parse_ids(tokens)
+    model = model or default_model(default_host())
     options = {"format": format, "arith": arith, "kv": kv, "context": context}
+    if kv is None and not is_program(model):
+        options["kv"] = "f32"
     with (
+        _reference(against, model, original, options) as reference,
         open_model(model, backend, threads=threads, **options) as tested,
-        open_model(model, "numpy", **options) as reference,
     ):
-        found = measure(tested, reference, tolerance=tolerance, seed=seed)
-        report: dict[str, Any] = attrs.asdict(found) | {"holds": found.holds}
-        report |= {"backend": tested.backend, "model": str(tested.built.path)}
+        rounded = against == LLAMA_CPP or rounds(tested)
+        if against != NUMPY or original is not None:
+            rounded = rounded or reencodes(tested, original or model, default_host())
+        if text is not None:
+            ids = _beginning(tested, text)
+        found = measure(
+            tested, reference, tokens=ids, tolerance=tolerance, rounded=rounded, seed=seed
+        )
+    report: dict[str, Any] = {"model": str(model), "backend": tested.backend, "against": against}
+    report |= {"original": str(original or model)}
+    report |= attrs.asdict(found) | {"holds": found.holds}
     if as_json:
-        print_json(report)
+        print_json({key: _finite(value) for key, value in report.items()})
     else:
         rows = [[key, f"{v:.3g}" if isinstance(v, float) else v] for key, v in report.items()]
         print_table(["what", "value"], rows)
     if not found.holds:
-        error = found.max_error if found.measure == "max" else found.rms_error
         raise CheckFailed(
-            f"backend {report['backend']!r}: {found.measure} error {error:.3g} of a deviation at"
-            f" position {found.worst}; the tolerance is {found.tolerance:.3g}"
+            f"backend {tested.backend!r} against {against}: {found.measure} error"
+            f" {found.error:.3g} of a deviation, the largest at position {found.worst}; the"
+            f" tolerance is {found.tolerance:.3g}"
         )
+
+
+@contextmanager
+def _reference(
+    against: str, model: Path, original: Path | None, options: dict[str, Any]
+) -> Iterator[Reference]:
+    from synapse_core.api import LlamaCpp, Transformers
+    from synapse_core.api.source import is_program
+
+    if against == TRANSFORMERS:
+        yield Transformers(original or model)
+        return
+    if against == LLAMA_CPP:
+        yield LlamaCpp(original or model)
+        return
+    if original is not None:
+        kv = None if is_program(original) else "f32"
+        options = {"kv": kv, "context": None if is_program(original) else options["context"]}
+    with open_model(original or model, NUMPY, **options) as reference:
+        yield reference
+
+
+def _beginning(model: Model, text: Path) -> list[int]:
+    from synapse_core.api.text import TextTokens
+
+    most = min(MOST_TEXT_TOKENS, model.decoder.ports.positions)
+    return list(islice(TextTokens(text, model.tokenizer, MOST_CHARACTERS), most))
+
+
+def _finite(value: Any) -> Any:
+    """Return a value that JSON has: no number that is none."""
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def _verify_file(model: Path | None, as_json: bool) -> None:

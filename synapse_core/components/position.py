@@ -48,14 +48,7 @@ class Rope:
             problem = f"rotary_dim {self.turned}, head_dim {self.head_dim}"
             raise refuse(kind, name, f"{problem}; rotary_dim must be even and at most head_dim")
         choice(kind, name, "scaling type", self.scaling_type, SCALINGS)
-        needed = SCALINGS[self.scaling_type].parameters
-        for parameter in needed:
-            value = self.scaling.get(parameter)
-            finite(kind, name, f"scaling {parameter}", value, least=LEAST_PARAMETER)
-        unknown = sorted(set(self.scaling) - {"type", *needed})
-        if unknown:
-            problem = f"scaling {self.scaling_type!r} takes no {unknown[0]!r}"
-            raise refuse(kind, name, problem)
+        self._check_scaling()
 
     @property
     def turned(self) -> int:
@@ -67,12 +60,35 @@ class Rope:
         """Which rule makes the frequencies."""
         return str(self.scaling.get("type", "default"))
 
+    def _check_scaling(self) -> None:
+        kind, name, scaling = "position", "rope", SCALINGS[self.scaling_type]
+        given = [parameter for parameter in scaling.optional if parameter in self.scaling]
+        for parameter in (*scaling.parameters, *given):
+            value = self.scaling.get(parameter)
+            finite(kind, name, f"scaling {parameter}", value, least=LEAST_PARAMETER)
+        for parameter in scaling.lists:
+            values = self.scaling.get(parameter)
+            if not isinstance(values, list | tuple) or len(values) != self.turned // 2:
+                problem = f"scaling {parameter} must have {self.turned // 2} numbers"
+                raise refuse(kind, name, f"{problem}, one for each pair of columns that turns")
+            for number, value in enumerate(values):
+                finite(kind, name, f"scaling {parameter}[{number}]", value, least=LEAST_PARAMETER)
+        for parameter in scaling.flags:
+            value = self.scaling.get(parameter, True)
+            if type(value) is not bool:
+                raise refuse(kind, name, f"scaling {parameter} is {value!r}; must be true or false")
+        unknown = sorted(set(self.scaling) - {"type", *scaling.names})
+        if unknown:
+            problem = f"scaling {self.scaling_type!r} takes no {unknown[0]!r}"
+            raise refuse(kind, name, problem)
+
     def build(self, g: FunctionBuilder, x: Tensor, w: WeightScope) -> Tensor:
         """Turn q or k; the frequencies are a constant shared by all layers that have the same.
 
         Shapes: x (T, H·D) → (T, H·D).
+        Raises: UsageError when the scaling needs the graph's context and it has none.
         """
-        basis = RopeBasis(float(self.theta), self.turned)
+        basis = RopeBasis(float(self.theta), self.turned, g.graph.context)
         inv_freq, magnitude = SCALINGS[self.scaling_type].rule(basis, self.scaling)
         return g.op(
             "rope",

@@ -3,7 +3,7 @@
 from synapse_core.families.bind import bind_weights, ignored_tensors
 from synapse_core.families.choose import choose_family
 from synapse_core.families.config import ComponentConfig, LayerConfig, ModelConfig, SublayerConfig
-from synapse_core.families.contract import Claim, Family, Ignore
+from synapse_core.families.contract import Claim, Family, Ignore, Part, stacked
 from synapse_core.families.fields import (
     MOST_CONTEXT,
     MOST_HEADS,
@@ -28,6 +28,7 @@ __all__ = [
     "Ignore",
     "LayerConfig",
     "ModelConfig",
+    "Part",
     "SublayerConfig",
     "bind_weights",
     "build_graph",
@@ -36,4 +37,5 @@ __all__ = [
     "ignored_tensors",
     "make_component",
     "model_config",
+    "stacked",
 ]

@@ -10,7 +10,7 @@ import attrs
 import numpy as np
 
 from synapse_core.errors import WeightError
-from synapse_core.families.contract import Family
+from synapse_core.families.contract import Family, Part
 from synapse_core.formats import FORMATS
 from synapse_core.graph import Graph, Weight
 from synapse_core.loaders import Checkpoint, FileTensor
@@ -18,6 +18,7 @@ from synapse_core.loaders import Checkpoint, FileTensor
 _NUMBER = re.compile(r"(?<=\.)(0|[1-9][0-9]*)(?=\.)")
 # How much of a tensor is compared at a time, so that a mapped file is never held as a whole.
 COMPARE_BYTES = 1 << 24
+WeightMap = Mapping[str, str | Part]
 
 
 def bind_weights(graph: Graph, family: Family, checkpoint: Checkpoint) -> Graph:
@@ -31,7 +32,7 @@ def bind_weights(graph: Graph, family: Family, checkpoint: Checkpoint) -> Graph:
     used: set[str] = set()
     for name, weight in graph.weights.items():
         if weight.source is None:
-            tensor = _tensor_of(name, names, checkpoint)
+            tensor = _tensor_of(name, names, graph, checkpoint)
             _check(weight, tensor)
             used.add(tensor.name)
             weight = attrs.evolve(weight, source=tensor)
@@ -49,8 +50,8 @@ def ignored_tensors(family: Family, checkpoint: Checkpoint) -> dict[str, str]:
     return {name: reason for name, reason in reasons if reason is not None}
 
 
-def tensor_name(name: str, names: Mapping[str, str]) -> str | None:
-    """Return the checkpoint's name of a canonical weight, or None when the map has none.
+def map_entry(name: str, names: WeightMap) -> str | Part | None:
+    """Return the map's entry for a canonical weight, None where there is none.
 
     `{n}` of the map stands for the layer's number, the first number between dots.
     """
@@ -59,14 +60,17 @@ def tensor_name(name: str, names: Mapping[str, str]) -> str | None:
     found = _NUMBER.search(name)
     if found is None:
         return None
-    pattern = names.get(f"{name[: found.start()]}{{n}}{name[found.end() :]}")
-    return None if pattern is None else pattern.replace("{n}", found[0])
+    entry = names.get(f"{name[: found.start()]}{{n}}{name[found.end() :]}")
+    if isinstance(entry, Part):
+        return entry.numbered(found[0])
+    return None if entry is None else entry.replace("{n}", found[0])
 
 
-def _tensor_of(name: str, names: Mapping[str, str], checkpoint: Checkpoint) -> FileTensor:
-    theirs = tensor_name(name, names)
-    if theirs is None:
+def _tensor_of(name: str, names: WeightMap, graph: Graph, checkpoint: Checkpoint) -> FileTensor:
+    entry = map_entry(name, names)
+    if entry is None:
         raise WeightError(checkpoint.path, f"the family's map has no tensor for weight {name!r}")
+    theirs = entry.tensor if isinstance(entry, Part) else entry
     tensor = checkpoint.tensors.get(theirs)
     if tensor is None:
         raise WeightError(
@@ -74,7 +78,25 @@ def _tensor_of(name: str, names: Mapping[str, str], checkpoint: Checkpoint) -> F
             f"is missing; the config asks for it as {name!r}",
             field=f"tensor {theirs!r}",
         )
-    return tensor
+    return _part_of(tensor, name, entry, graph) if isinstance(entry, Part) else tensor
+
+
+def _part_of(tensor: FileTensor, name: str, entry: Part, graph: Graph) -> FileTensor:
+    """Return the rows of a tensor that are one of its weights; together they must be all of it."""
+    missing = [part for part in entry.parts if part not in graph.weights]
+    if missing:
+        problem = f"holds {name!r} and {missing[0]!r}, and the model has no such weight"
+        raise WeightError(tensor.file, problem, field=f"tensor {tensor.name!r}")
+    weights = [graph.weights[part] for part in entry.parts]
+    flat = len(tensor.shape) == 1
+    sizes = [weight.cols if flat else weight.rows for weight in weights]
+    asked = (sum(sizes),) if flat else (sum(sizes), weights[0].cols)
+    if tensor.shape != asked:
+        raise WeightError(
+            tensor.file, f"tensor {tensor.name!r} is {tensor.shape}, the config says {asked}"
+        )
+    place = entry.parts.index(name)
+    return tensor.part(sum(sizes[:place]), sizes[place])
 
 
 def _check(weight: Weight, tensor: FileTensor) -> None:
@@ -93,12 +115,12 @@ def _check(weight: Weight, tensor: FileTensor) -> None:
         )
 
 
-def _check_alias(
-    alias: str, name: str, names: Mapping[str, str], checkpoint: Checkpoint
-) -> set[str]:
+def _check_alias(alias: str, name: str, names: WeightMap, checkpoint: Checkpoint) -> set[str]:
     """Check that a tensor which stands for another equals it; return its name if it is there."""
-    theirs, original = tensor_name(alias, names), tensor_name(name, names)
-    if theirs is None or original is None or theirs not in checkpoint.tensors:
+    theirs, original = map_entry(alias, names), map_entry(name, names)
+    if not (isinstance(theirs, str) and isinstance(original, str)):
+        return set()
+    if theirs not in checkpoint.tensors:
         return set()
     copy, table = checkpoint.tensors[theirs], checkpoint.tensors[original]
     if (copy.shape, copy.format) != (table.shape, table.format) or not _equal(copy, table):

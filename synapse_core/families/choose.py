@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from synapse_core.errors import FileError, PluginConflict, PluginError, Unavailable
-from synapse_core.families.contract import Family
+from synapse_core.families.contract import Claim, Family
 from synapse_core.hookspecs import Registry
 from synapse_core.loaders import Checkpoint
 
@@ -16,10 +16,12 @@ def choose_family(checkpoint: Checkpoint, registry: Registry) -> Family:
     A family that cannot be imported is passed over, and named where no other claims.
 
     Raises: PluginConflict naming both when two claim it; Unavailable naming the architecture when
-    none does; FileError when the checkpoint does not say what it is.
+    none does; FileError when the checkpoint does not say what it is, or brings code that the
+    family does not stand in for.
     """
     architecture = architecture_of(checkpoint)
-    claimed: list[Family] = []
+    claimed: list[tuple[Family, Claim]] = []
+    refused: list[str] = []
     failures: list[PluginError | PluginConflict] = []
     for name in registry.names("model"):
         try:
@@ -27,16 +29,23 @@ def choose_family(checkpoint: Checkpoint, registry: Registry) -> Family:
         except (PluginError, PluginConflict) as error:
             failures.append(error)
             continue
-        if family.claims_checkpoint(checkpoint.source, architecture, checkpoint.metadata):
-            claimed.append(family)
+        claim = family.claim_of(checkpoint.source, architecture, checkpoint.metadata)
+        if claim is not None:
+            claimed.append((family, claim))
+        elif architecture in family.refuses:
+            refused.append(f"{family.refuses[architecture]}; family {name!r} does not read it")
     if len(claimed) > 1:
-        names = " and ".join(repr(family.name) for family in claimed)
+        names = " and ".join(repr(family.name) for family, _ in claimed)
         raise PluginConflict(
             f"{checkpoint.path}: architecture {architecture!r} is claimed by the families {names};"
             " disable one of their plugins (SYNAPSE_DISABLE_PLUGINS)"
         )
+    if not claimed or not claimed[0][1].replaces_code:
+        _check_code(checkpoint)
     if claimed:
-        return claimed[0]
+        return claimed[0][0]
+    if refused:
+        raise Unavailable(f"{checkpoint.path}: architecture {architecture!r} is {refused[0]}")
     if failures:
         raise failures[0]
     raise Unavailable(
@@ -48,13 +57,10 @@ def choose_family(checkpoint: Checkpoint, registry: Registry) -> Family:
 def architecture_of(checkpoint: Checkpoint) -> str:
     """Return the architecture that a checkpoint names.
 
-    Raises: FileError when it names none, or its code would have to come from the checkpoint.
+    Raises: FileError when it names none.
     """
     if checkpoint.source == "gguf":
         return _text(checkpoint, "general.architecture", checkpoint.metadata)
-    if checkpoint.metadata.get("auto_map"):
-        problem = "the model brings its own code, which is never run"
-        raise FileError(config_file(checkpoint), problem, field="auto_map")
     found = checkpoint.metadata.get("architectures")
     if not isinstance(found, list) or len(found) != 1:
         problem = f"found {found!r:.60}, expected a list of one name"
@@ -67,6 +73,12 @@ def config_file(checkpoint: Checkpoint) -> str:
     if checkpoint.source == "gguf":
         return str(checkpoint.path)
     return str(checkpoint.folder / "config.json")
+
+
+def _check_code(checkpoint: Checkpoint) -> None:
+    if checkpoint.metadata.get("auto_map"):
+        problem = "the model brings its own code, which is never run"
+        raise FileError(config_file(checkpoint), problem, field="auto_map")
 
 
 def _text(checkpoint: Checkpoint, key: str, values: Any) -> str:

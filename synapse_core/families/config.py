@@ -56,15 +56,23 @@ class ComponentConfig:
 
 @attrs.frozen
 class SublayerConfig:
-    """x + mixer(norm(x)): `name` is the scope of its weights (`attention`, `ffn`)."""
+    """x + post_norm(mixer(norm(x))); without a `post_norm`, x + mixer(norm(x)).
+
+    `name` is the scope of the mixer's weights (`attention`, `ffn`); the norms' scopes are
+    `<name>_norm` and `<name>_post_norm`.
+    """
 
     name: str
     norm: ComponentConfig
     mixer: ComponentConfig
+    post_norm: ComponentConfig | None = None
 
     def to_json(self) -> dict[str, Any]:
         """Return it as plain JSON."""
-        return {"name": self.name, "norm": self.norm.to_json(), "mixer": self.mixer.to_json()}
+        plain = {"name": self.name, "norm": self.norm.to_json(), "mixer": self.mixer.to_json()}
+        if self.post_norm is not None:
+            plain["post_norm"] = self.post_norm.to_json()
+        return plain
 
     @classmethod
     def from_json(cls, fields: Fields) -> SublayerConfig:
@@ -72,12 +80,14 @@ class SublayerConfig:
 
         Raises: FileError naming the key.
         """
-        fields.only(("name", "norm", "mixer"))
+        fields.only(("name", "norm", "mixer", "post_norm"))
         mixer = ComponentConfig.from_json(fields.object("mixer"))
         if mixer.kind not in ("attention", "ffn"):
             raise fields.error("mixer.kind", f"found {mixer.kind!r}, expected attention or ffn")
         norm = ComponentConfig.from_json(fields.object("norm"), "norm")
-        return cls(fields.text("name"), norm, mixer)
+        after = fields.object("post_norm") if fields.has("post_norm") else None
+        post_norm = ComponentConfig.from_json(after, "norm") if after else None
+        return cls(fields.text("name"), norm, mixer, post_norm)
 
 
 @attrs.frozen

@@ -24,12 +24,15 @@ HEAD_OF_TIED: Mapping[str, str] = MappingProxyType({"head.weight": "embedding.we
 class Claim:
     """An architecture that a family reads: its name in config.json (`hf`) or in GGUF (`gguf`).
 
-    `when` looks at the metadata where the name alone does not decide.
+    `when` looks at the metadata where the name alone does not decide. `replaces_code`: checkpoints
+    of this architecture were published with code of their own (`auto_map`), and the family stands
+    in for it; the code is never run, and any other checkpoint that brings some is refused.
     """
 
     hf: str | None = None
     gguf: str | None = None
     when: Callable[[Metadata], bool] | None = None
+    replaces_code: bool = False
 
     def matches(self, source: str, architecture: str, metadata: Metadata) -> bool:
         """Whether a checkpoint of this source and architecture is meant."""
@@ -45,27 +48,52 @@ class Ignore:
     reason: str
 
 
+@attrs.frozen
+class Part:
+    """A weight that is one of several in a tensor: their rows lie one after the other.
+
+    `parts` are the canonical names of all of them, in the order in which they lie.
+    """
+
+    tensor: str
+    parts: tuple[str, ...]
+
+    def numbered(self, number: str) -> Part:
+        """Return it with a layer's number in the place of `{n}`."""
+        parts = tuple(part.replace("{n}", number) for part in self.parts)
+        return Part(self.tensor.replace("{n}", number), parts)
+
+
+def stacked(tensor: str, *parts: str) -> dict[str, Part]:
+    """Return the entries of a weight map for weights that one tensor holds, in this order."""
+    return {part: Part(tensor, parts) for part in parts}
+
+
 @attrs.frozen(kw_only=True)
 class Family:
     """A kind of model.
 
     `config[source]` reads the metadata of a source ("hf", "gguf"). `weights[source]` maps a
     canonical weight name to the tensor's, `{n}` standing for a layer's number in both:
-    {"layers.{n}.ffn.up.weight": "model.layers.{n}.mlp.up_proj.weight"}. `ignores` are patterns,
-    shell style, over tensor names. `build` None: the token stack. `aliases`: a weight that the
-    graph does without because it uses another's numbers; where the file has it all the same, both
-    must be equal. `default_checkpoint` gives the folder of a model that ships with the plugin.
+    {"layers.{n}.ffn.up.weight": "model.layers.{n}.mlp.up_proj.weight"}; weights that share a tensor
+    have the entries that `stacked` makes. `ignores` are patterns, shell style, over tensor names.
+    `build` None: the token stack. `aliases`: a weight that the graph does without because it uses
+    another's numbers; where the file has it all the same, both must be equal. `refuses` maps
+    architectures that look like the family's and are not read to what they are, for the error.
+    `default_checkpoint` gives the folder of a model that ships with the plugin.
     """
 
     name: str
     claims: tuple[Claim, ...]
     config: Mapping[str, ReadConfig]
-    weights: Mapping[str, Mapping[str, str]]
+    weights: Mapping[str, Mapping[str, str | Part]]
     ignores: tuple[Ignore, ...] = ()
     build: BuildGraph | None = None
     aliases: Mapping[str, str] = HEAD_OF_TIED
+    refuses: Mapping[str, str] = attrs.field(factory=dict)
     default_checkpoint: Callable[[], Path] | None = None
 
-    def claims_checkpoint(self, source: str, architecture: str, metadata: Metadata) -> bool:
-        """Whether one of its claims matches."""
-        return any(claim.matches(source, architecture, metadata) for claim in self.claims)
+    def claim_of(self, source: str, architecture: str, metadata: Metadata) -> Claim | None:
+        """Return the first of its claims that matches, None where none does."""
+        matching = (c for c in self.claims if c.matches(source, architecture, metadata))
+        return next(matching, None)

@@ -29,11 +29,17 @@ def model_config(family: Family, checkpoint: Checkpoint) -> ModelConfig:
     return read(Fields(config_file(checkpoint), checkpoint.metadata))
 
 
-def build_graph(family: Family, config: ModelConfig, registry: Registry) -> Graph:
+def build_graph(
+    family: Family, config: ModelConfig, registry: Registry, context: int | None = None
+) -> Graph:
     """Return the graph of a config: weights are declared, not bound.
+
+    `context` is how many positions it will serve, the model's own unless given. Rope scalings that
+    depend on it (`dynamic`, `longrope`) choose their frequencies by it, once.
 
     Raises: UsageError or ShapeError where components, options or sizes do not go together.
     """
-    builder = GraphBuilder(partial(registry.get, "op"))
+    positions = config.context if context is None else context
+    builder = GraphBuilder(partial(registry.get, "op"), context=positions)
     (family.build or build_token_stack)(builder, config, registry)
     return builder.finish()

@@ -6,7 +6,7 @@ import inspect
 from typing import Any
 
 from synapse_core.errors import UsageError
-from synapse_core.families.config import ComponentConfig, ModelConfig
+from synapse_core.families.config import ComponentConfig, ModelConfig, SublayerConfig
 from synapse_core.graph import FunctionBuilder, GraphBuilder, Tensor, WeightScope
 from synapse_core.hookspecs import Registry
 from synapse_core.ops import I32, TensorType
@@ -30,10 +30,7 @@ def build_token_stack(builder: GraphBuilder, config: ModelConfig, registry: Regi
     for number, layer in enumerate(config.layers):
         scope = w / f"layers.{number}"
         for sublayer in layer.sublayers:
-            norm = make_component(registry, sublayer.norm)
-            mixer = make_component(registry, sublayer.mixer)
-            h = norm.build(g, x, scope / f"{sublayer.name}_norm")
-            x = g.op("add", x, mixer.build(g, h, scope / sublayer.name))
+            x = g.op("add", x, _sublayer(g, x, scope, sublayer, registry))
     x = g.op("select_rows", x, select)  # (S, C)
     x = make_component(registry, config.norm).build(g, x, w / "norm")
     g.output("logits", _head(g, x, w, config))
@@ -54,6 +51,20 @@ def make_component(registry: Registry, config: ComponentConfig) -> Any:
     except TypeError as error:
         raise UsageError(f"{config.kind} {config.name!r}: {error}") from None
     return factory(**options)
+
+
+def _sublayer(
+    g: FunctionBuilder, x: Tensor, w: WeightScope, sublayer: SublayerConfig, registry: Registry
+) -> Tensor:
+    """Add what a sublayer adds to its rows: (T, C) → (T, C)."""
+    norm = make_component(registry, sublayer.norm)
+    mixer = make_component(registry, sublayer.mixer)
+    h = norm.build(g, x, w / f"{sublayer.name}_norm")
+    y: Tensor = mixer.build(g, h, w / sublayer.name)
+    if sublayer.post_norm is not None:
+        post_norm = make_component(registry, sublayer.post_norm)
+        y = post_norm.build(g, y, w / f"{sublayer.name}_post_norm")
+    return y
 
 
 def _head(g: FunctionBuilder, x: Tensor, w: WeightScope, config: ModelConfig) -> Tensor:

@@ -5,10 +5,21 @@ from synapse_core.generate.chat import ChatTemplate, Message, check_messages
 from synapse_core.generate.clip_vocabulary import assets_of_clip, clean_caption, read_clip_merges
 from synapse_core.generate.decoder import Decoder, TextPorts
 from synapse_core.generate.gguf_vocabulary import assets_of_gguf
-from synapse_core.generate.loop import CONTEXT, END, LENGTH, STOPPED, Generation
+from synapse_core.generate.logprobs import TokenLogprob, log_softmax
+from synapse_core.generate.loop import (
+    CONTEXT,
+    END,
+    LENGTH,
+    OVERFLOWS,
+    STOP_STRING,
+    STOPPED,
+    Generation,
+)
+from synapse_core.generate.penalty import RepetitionPenalty
 from synapse_core.generate.sampler import Greedy, Random, Sampler, make_sampler
 from synapse_core.generate.sentencepiece_model import assets_of_sentencepiece
 from synapse_core.generate.settings import Settings, settings_of
+from synapse_core.generate.stops import StopStrings
 from synapse_core.generate.tokenizer import SpecialTokens, Stream, Tokenizer, prompt_ids
 from synapse_core.generate.tokenizer_json import JsonTokenizer, load_tokenizer
 
@@ -18,7 +29,9 @@ __all__ = [
     "END",
     "HOST_KEY",
     "LENGTH",
+    "OVERFLOWS",
     "STOPPED",
+    "STOP_STRING",
     "ChatTemplate",
     "Decoder",
     "Generation",
@@ -26,11 +39,14 @@ __all__ = [
     "JsonTokenizer",
     "Message",
     "Random",
+    "RepetitionPenalty",
     "Sampler",
     "Settings",
     "SpecialTokens",
+    "StopStrings",
     "Stream",
     "TextPorts",
+    "TokenLogprob",
     "Tokenizer",
     "assets_of_clip",
     "assets_of_gguf",
@@ -39,6 +55,7 @@ __all__ = [
     "check_messages",
     "clean_caption",
     "load_tokenizer",
+    "log_softmax",
     "make_sampler",
     "prompt_ids",
     "read_assets",

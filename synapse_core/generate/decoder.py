@@ -92,21 +92,31 @@ class Decoder:
         for start in range(common, len(ids), self.ports.most_tokens):
             if stopped():
                 return None
-            logits = self._call(ids[start : start + self.ports.most_tokens], start, last_only=True)
+            logits = self._call(ids[start : start + self.ports.most_tokens], start, last=1)
         return _last(logits)
 
     def step(self, id: int) -> np.ndarray:
         """Append one id; return its logits, float32 (V,)."""
-        return _last(self._call([id], len(self.seen), last_only=True))
+        return _last(self._call([id], len(self.seen), last=1))
 
-    def all_logits(self, ids: Sequence[int]) -> Iterator[np.ndarray]:
-        """Begin anew and yield the logits of all positions, chunk by chunk: float32 (n, V)."""
+    def all_logits(self, ids: Sequence[int], first: int = 0) -> Iterator[np.ndarray]:
+        """Begin anew and yield the logits of the positions from `first` on: float32 (n, V) each.
+
+        Those before are run and their logits never made. The chunks are bounded by the program.
+        """
         self.check(ids)
         if len(ids) > self.ports.positions:
             raise UsageError(f"{len(ids)} tokens; the context holds {self.ports.positions} (--ctx)")
-        chunk = min(self.ports.most_tokens, self.ports.most_outputs)
-        for start in range(0, len(ids), chunk):
-            yield self._call(ids[start : start + chunk], start, last_only=False)
+        start = 0
+        while start < len(ids):
+            unasked = max(0, first - start)
+            size = min(self.ports.most_tokens, unasked + self.ports.most_outputs)
+            chunk = ids[start : start + size]
+            asked = len(chunk) - unasked
+            rows = self._call(chunk, start, last=max(asked, 1))
+            if asked > 0:
+                yield rows[-asked:]
+            start += size
 
     def check(self, ids: Sequence[int]) -> None:
         """Raise UsageError for no ids or one out of range."""
@@ -132,7 +142,8 @@ class Decoder:
         common = min(common, len(ids) - 1)
         return common if self.rewinds or common == len(self.seen) else 0
 
-    def _call(self, ids: Sequence[int], start: int, *, last_only: bool) -> np.ndarray:
+    def _call(self, ids: Sequence[int], start: int, *, last: int) -> np.ndarray:
+        """Run ids and return logits of the last so many; of all where the program has no choice."""
         count = len(ids)
         table = RowTable(
             slot=np.full(count, self.slot, dtype=np.int64),
@@ -140,8 +151,8 @@ class Decoder:
         )
         inputs = {self.ports.ids: np.asarray(ids, dtype=np.int32).reshape(count, 1)}
         if self.ports.chosen is not None:
-            first = count - 1 if last_only else 0
-            inputs[self.ports.chosen] = np.arange(first, count, dtype=np.int32).reshape(-1, 1)
+            chosen = np.arange(count - last, count, dtype=np.int32)
+            inputs[self.ports.chosen] = chosen.reshape(-1, 1)
         before, self.seen = self.seen[:start], []
         outputs = self.session.run(self.ports.function, inputs, {self.ports.tokens: table})
         self.seen = [*before, *ids]

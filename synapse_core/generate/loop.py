@@ -9,18 +9,30 @@ import attrs
 
 from synapse_core.errors import UsageError
 from synapse_core.generate.decoder import Decoder
+from synapse_core.generate.logprobs import TokenLogprob
+from synapse_core.generate.penalty import RepetitionPenalty
 from synapse_core.generate.sampler import Sampler
+from synapse_core.generate.stops import StopStrings
 from synapse_core.generate.tokenizer import Stream, Tokenizer
 
 END, LENGTH, CONTEXT, STOPPED = "end of text", "length", "context full", "stopped"
+STOP_STRING = "stop string"
+# What happens when the context is full before the answer is done.
+OVERFLOWS = ("stop", "error")
 
 
 @attrs.define
 class Generation:
     """An answer on its way: iterate over it for pieces of text, whole characters each.
 
-    `tokens` are the generated ids, an end token not among them; `reason` says why it ended: "end
-    of text", "length", "context full" or "stopped". `stopped` is asked before every step.
+    `tokens` are the generated ids, an end token not among them, those of a stop string among them;
+    `reason` says why it ended: "end of text", "stop string", "length", "context full" or
+    "stopped". `stopped` is asked before every step.
+
+    `penalty` changes the logits before the sampler sees them. `stop` are the strings that the text
+    ends before; `stop_string` is the one that came. `top_logprobs` fills `logprobs`, one for each
+    of `tokens` with so many likeliest. `overflow` "stop" ends the answer when the context is full,
+    "error" raises.
 
     Units: prefill_s, decode_s in seconds.
     """
@@ -33,15 +45,30 @@ class Generation:
     continues: bool = False
     stopped: Callable[[], bool] = lambda: False
     clock: Callable[[], float] = time.perf_counter
+    penalty: RepetitionPenalty = attrs.field(factory=RepetitionPenalty)
+    stop: Sequence[str] = ()
+    top_logprobs: int | None = None
+    overflow: str = "stop"
     tokens: list[int] = attrs.field(factory=list, init=False)
     text: str = attrs.field(default="", init=False)
+    logprobs: list[TokenLogprob] = attrs.field(factory=list, init=False)
+    stop_string: str | None = attrs.field(default=None, init=False)
     reason: str = attrs.field(default="", init=False)
     prefilled: int = attrs.field(default=0, init=False)
     prefill_s: float = attrs.field(default=0.0, init=False)
     decode_s: float = attrs.field(default=0.0, init=False)
 
+    def __attrs_post_init__(self) -> None:
+        if self.most_tokens < 1:
+            raise UsageError(f"{self.most_tokens} tokens to generate: must be 1 or more")
+        if self.overflow not in OVERFLOWS:
+            raise UsageError(f"overflow {self.overflow!r}: must be {' or '.join(OVERFLOWS)}")
+        if self.top_logprobs is not None and self.top_logprobs < 0:
+            raise UsageError(f"{self.top_logprobs} log-probabilities a token: must be 0 or more")
+        StopStrings(self.stop)
+
     def __iter__(self) -> Iterator[str]:
-        """Yield the text as it becomes certain.
+        """Yield the text as it becomes certain, never past or into a stop string.
 
         A character that the length, the context or a stop cuts in half is left out.
 
@@ -49,42 +76,68 @@ class Generation:
         """
         if self.tokenizer is None:
             raise UsageError("no tokenizer: iterate over ids() instead")
-        stream = Stream(self.tokenizer, self.continues)
-        for id in self.ids():
-            yield from self._piece(stream.add(id))
+        stream, stops = Stream(self.tokenizer, self.continues), StopStrings(self.stop)
+        for id in self._ids():
+            yield from self._piece(stops.add(stream.add(id)))
+            if stops.found is not None:
+                break
         held_back = stream.end()
         if self.reason == END:
-            yield from self._piece(held_back)
+            yield from self._piece(stops.add(held_back))
+        if stops.found is not None:
+            self.reason, self.stop_string = STOP_STRING, stops.found
+            return
+        yield from self._piece(stops.end())
 
     def ids(self) -> Iterator[int]:
-        """Yield the generated ids."""
-        if self.most_tokens < 1:
-            raise UsageError(f"{self.most_tokens} tokens to generate: must be 1 or more")
+        """Yield the generated ids.
+
+        Raises: UsageError with stop strings, which are found in text only; or when the
+        context is full and `overflow` is "error".
+        """
+        if self.stop:
+            raise UsageError("stop strings are found in text: iterate over the text, not the ids")
+        yield from self._ids()
+
+    def _ids(self) -> Iterator[int]:
         ends = self.tokenizer.special.ends if self.tokenizer else frozenset()
         begun = self.clock()
         known = self.decoder.common(self.prompt)
         logits = self.decoder.prefill(self.prompt, stopped=self.stopped)
         self.prefill_s = self.clock() - begun
         self.prefilled = len(self.prompt) - known
+        seen = list(self.prompt)
         while True:
             if logits is None or self.stopped():
                 self.reason = STOPPED
                 return
-            id = self.sampler.choose(logits)
+            id = self.sampler.choose(self.penalty.apply(logits, seen))
             if id in ends:
                 self.reason = END
                 return
             self.tokens.append(id)
+            seen.append(id)
+            if self.top_logprobs is not None:
+                self.logprobs.append(TokenLogprob.of(logits, id, self.top_logprobs))
             yield id
             if len(self.tokens) >= self.most_tokens:
                 self.reason = LENGTH
                 return
             if self.decoder.room == 0:
                 self.reason = CONTEXT
+                self._overflow()
                 return
             begun = self.clock()
             logits = self.decoder.step(id)
             self.decode_s += self.clock() - begun
+
+    def _overflow(self) -> None:
+        if self.overflow == "error":
+            raise UsageError(
+                f"the context of {self.decoder.ports.positions} tokens is full after"
+                f" {len(self.tokens)} of {self.most_tokens} tokens; ask for fewer (-n) or plan for"
+                " more (--ctx)"
+            )
 
     def summary(self) -> str:
         """Say in one line how many tokens took how long, and why it ended."""

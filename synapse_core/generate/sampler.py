@@ -36,15 +36,17 @@ class Greedy:
 class Random:
     """Draws from softmax(logits / temperature), of the `top_k` likeliest, within mass `top_p`.
 
-    `top_k` 0 and `top_p` 1 keep all. The order is temperature, then k, then p. The same seed and
-    logits give the same tokens everywhere: the draw is PCG64's raw 64 bits, whose sequence numpy
-    promises to keep, and the sums are float64 in order of likelihood.
+    `min_p` leaves out what is less likely than that share of the likeliest. `top_k` 0, `top_p` 1
+    and `min_p` 0 keep all. The order is temperature, then k, then p, then the least share. The
+    same seed and logits give the same tokens everywhere: the draw is PCG64's raw 64 bits, whose
+    sequence numpy promises to keep, and the sums are float64 in order of likelihood.
     """
 
     temperature: float = 1.0
     top_k: int = 0
     top_p: float = 1.0
     seed: int = attrs.field(factory=lambda: secrets.randbits(32))
+    min_p: float = 0.0
     _bits: np.random.PCG64 = attrs.field(init=False)
 
     def __attrs_post_init__(self) -> None:
@@ -54,6 +56,8 @@ class Random:
             raise UsageError(f"top-k {self.top_k}: must be 0 (all) or more")
         if not 0 < self.top_p <= 1:
             raise UsageError(f"top-p {self.top_p}: must be over 0 and at most 1")
+        if not 0 <= self.min_p <= 1:
+            raise UsageError(f"min-p {self.min_p}: must be 0 (all) to 1")
         if self.seed < 0:
             raise UsageError(f"seed {self.seed}: must be 0 or more")
         self._bits = np.random.PCG64(self.seed)
@@ -67,6 +71,9 @@ class Random:
         if self.top_p < 1:
             kept = int(np.searchsorted(sums, self.top_p * sums[-1])) + 1
             sums = sums[:kept]
+        if self.min_p > 0:
+            # The likeliest weighs 1, and they fall.
+            sums = sums[: int(np.count_nonzero(weights[: len(sums)] >= self.min_p))]
         draw = (int(self._bits.random_raw()) >> 11) * 2.0**-53
         place = int(np.searchsorted(sums, draw * sums[-1], side="right"))
         return int(ids[min(place, len(sums) - 1)])
@@ -83,14 +90,18 @@ class Random:
 
 
 def make_sampler(
-    temperature: float = 1.0, top_k: int = 0, top_p: float = 1.0, seed: int | None = None
+    temperature: float = 1.0,
+    top_k: int = 0,
+    top_p: float = 1.0,
+    seed: int | None = None,
+    min_p: float = 0.0,
 ) -> Sampler:
     """Return the sampler of the usual options; temperature 0 is greedy."""
     if temperature == 0:
         return Greedy()
     if seed is None:
-        return Random(temperature, top_k, top_p)
-    return Random(temperature, top_k, top_p, seed)
+        return Random(temperature, top_k, top_p, min_p=min_p)
+    return Random(temperature, top_k, top_p, seed, min_p)
 
 
 def _largest(logits: np.ndarray) -> int:

@@ -38,9 +38,12 @@ class GraphBuilder:
     """Collects functions, weights and states, then `finish()` gives the graph.
 
     `find_op` resolves an op's name, `Host.get` with the kind filled in being the usual one.
+    `context` is how many positions of a slot the graph is built for, None where nobody says: what
+    depends on it (frequencies of a stretched rope) is chosen once, here, and stays.
     """
 
     find_op: Callable[[str], Op]
+    context: int | None = attrs.field(default=None, kw_only=True)
     functions: dict[str, FunctionBuilder] = attrs.field(factory=dict)
     weights: dict[str, Weight] = attrs.field(factory=dict)
     states: dict[str, StateType] = attrs.field(factory=dict)

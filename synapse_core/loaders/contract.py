@@ -45,6 +45,20 @@ class FileTensor:
         """Where its bytes lie: file and offset."""
         return (str(self.file), self.offset)
 
+    def part(self, first: int, count: int) -> FileTensor:
+        """Return `count` entries of the first axis, from `first` on: a view, nothing is copied.
+
+        Shapes: (n, …) → (count, …), first + count ≤ n. A one-axis tensor's format has no blocks.
+        """
+        each = len(self.data) // self.shape[0]
+        begin, end = first * each, (first + count) * each
+        return attrs.evolve(
+            self,
+            shape=(count, *self.shape[1:]),
+            offset=self.offset + begin,
+            data=self.data[begin:end],
+        )
+
     def raw(self) -> np.ndarray:
         """Return the bytes as uint8 (rows, row_bytes)."""
         return self.data.reshape(self.rows, -1)

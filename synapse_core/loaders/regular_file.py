@@ -25,10 +25,11 @@ def open_regular(path: Path) -> Iterator[tuple[BinaryIO, int]]:
     except (OSError, ValueError) as error:
         reason = error.strerror if isinstance(error, OSError) else str(error)
         raise FileError(path, f"cannot be read: {reason}") from None
+    found = os.fstat(descriptor)
+    if not stat.S_ISREG(found.st_mode):
+        os.close(descriptor)  # Python refuses to open a folder, in words of its own
+        raise FileError(path, "is not a regular file")
     with open(descriptor, "rb") as file:
-        found = os.fstat(descriptor)
-        if not stat.S_ISREG(found.st_mode):
-            raise FileError(path, "is not a regular file")
         yield file, found.st_size
 
 

@@ -8,6 +8,7 @@ import attrs
 
 from synapse_core.errors import GraphError
 from synapse_core.graph import Graph
+from synapse_core.hookspecs import Registry
 from synapse_core.passes.dead import remove_dead
 from synapse_core.passes.fold import fold_constants
 from synapse_core.passes.formats import Choice, Rule, assign_arithmetic, assign_formats
@@ -61,6 +62,11 @@ def stages(
             continue
         graph = step.run(graph)
         yield step.name, graph
+
+
+def installed_passes(registry: Registry) -> tuple[Pass, ...]:
+    """Return the passes that plugins bring, in the order of their names."""
+    return tuple(registry.get("pass", name) for name in registry.names("pass"))
 
 
 def optimise(

@@ -88,6 +88,19 @@ def test_a_prompt_goes_on_with_its_space(model: Model) -> None:
     assert "".join(answer).startswith(" a time")
 
 
+def test_options_of_a_generation_reach_it(model: Model) -> None:
+    whole = "".join(model.generate("Once upon", max_tokens=20, sampler=Greedy()))
+    answer = model.generate("Once upon", max_tokens=20, stop="little", logprobs=1)
+    assert "".join(answer) == whole[: whole.index("little")]
+    assert [found.top[0][0] for found in answer.logprobs] == answer.tokens
+    never = model.generate("Once upon", max_tokens=20, repetition_penalty=1e6)
+    assert len(set(never.ids())) == 20
+    drawn = model.generate("Once upon", max_tokens=20, temperature=2, min_p=1.0, seed=5)
+    assert "".join(drawn) == whole
+    with pytest.raises(UsageError, match="stop or error"):
+        model.generate("Once upon", overflow="slide")
+
+
 def test_both_backends_agree(folder: Path, backend: str) -> None:
     with (
         load(folder, backend=backend, kv="f32") as tested,

@@ -19,13 +19,20 @@ from synapse_core.components import (
     Sinusoidal,
     SwiGlu,
 )
-from synapse_core.components.rope_scaling import default, linear, llama3
+from synapse_core.components.rope_scaling import default, dynamic, linear, llama3, longrope, yarn
 from synapse_core.errors import UsageError
 from synapse_core.graph import Constant, GraphBuilder, WeightScope
 from synapse_core.ops import TensorType
 from synapse_core.testing.case import finder
 
 WIDTH = 24
+YARN = {"type": "yarn", "factor": 2.0, "original_max_position_embeddings": 32}
+LONGROPE = {
+    **YARN,
+    "type": "longrope",
+    "short_factor": [1.0] * 4,
+    "long_factor": [2.0] * 4,
+}
 
 
 def build(component: Any, width: int = WIDTH) -> GraphBuilder:
@@ -118,6 +125,84 @@ def test_llama3_scaling_keeps_short_waves_and_divides_long_ones() -> None:
     assert ((between > 1 / 32) & (between < 1)).all()
 
 
+def test_dynamic_scaling_raises_the_base_past_the_trained_length_only() -> None:
+    parameters = {"factor": 3.0, "original_max_position_embeddings": 32}
+    within, magnitude = dynamic(RopeBasis(1e4, 8, 32), parameters)
+    np.testing.assert_array_equal(within, RopeBasis(1e4, 8).inv_freq())
+    beyond, _ = dynamic(RopeBasis(1e4, 8, 64), parameters)
+    # 3 · 64 / 32 − 2 = 4 times as long; the slowest pair turns 4 times as slowly.
+    np.testing.assert_allclose(beyond / within, 4.0 ** (-np.arange(4) / 3), rtol=1e-6)
+    assert magnitude == 1.0
+
+
+def test_yarn_keeps_fast_pairs_divides_slow_ones_and_mixes_between() -> None:
+    basis = RopeBasis(1e4, 128)
+    parameters = {"factor": 4.0, "original_max_position_embeddings": 4096}
+    found, magnitude = yarn(basis, parameters)
+    ratio = found / basis.inv_freq()
+    turns = 4096 * basis.inv_freq() / (2 * np.pi)
+    np.testing.assert_allclose(ratio[turns > 40], 1.0, rtol=1e-6)
+    np.testing.assert_allclose(ratio[turns < 0.9], 0.25, rtol=1e-6)
+    assert (np.diff(ratio) <= 1e-7).all()
+    assert len(ratio[(ratio < 0.99) & (ratio > 0.26)]) > 10
+    assert magnitude == pytest.approx(0.1 * np.log(4) + 1)
+    assert yarn(basis, {**parameters, "attention_factor": 0.5})[1] == 0.5
+    both = {**parameters, "mscale": 1.0, "mscale_all_dim": 1.0}
+    assert yarn(basis, both)[1] == pytest.approx(1.0)
+
+
+def test_longrope_takes_the_long_divisors_from_one_past_the_trained_length() -> None:
+    short, long = [1.0, 1.5, 2.0, 2.5], [3.0, 4.0, 5.0, 6.0]
+    parameters = {
+        "factor": 32.0,
+        "original_max_position_embeddings": 4096,
+        "short_factor": short,
+        "long_factor": long,
+    }
+    plain = RopeBasis(1e4, 8).inv_freq()
+    for context, divisors in ((1, short), (4096, short), (4097, long)):
+        found, magnitude = longrope(RopeBasis(1e4, 8, context), parameters)
+        np.testing.assert_allclose(found, plain / divisors, rtol=1e-6)
+        # √(1 + ln 32 / ln 4096), on both sides.
+        assert magnitude == pytest.approx(np.sqrt(1 + 5 / 12))
+
+
+@pytest.mark.parametrize(
+    ("scaling", "text"),
+    [
+        (
+            {"type": "dynamic", "factor": 2, "original_max_position_embeddings": 8},
+            "scaling 'dynamic' needs the context that the graph is built for",
+        ),
+        (
+            {
+                "type": "longrope",
+                "factor": 2,
+                "original_max_position_embeddings": 8,
+                "short_factor": [1] * 4,
+                "long_factor": [1] * 4,
+            },
+            "scaling 'longrope' needs the context that the graph is built for",
+        ),
+        (
+            {
+                "type": "yarn",
+                "factor": 2,
+                "original_max_position_embeddings": 8,
+                "beta_slow": 33,
+            },
+            "scaling 'yarn' with theta 10000, beta_fast 32, beta_slow 33; it takes theta > 1",
+        ),
+    ],
+)
+def test_a_scaling_that_lacks_what_it_needs_is_refused_when_it_is_built(
+    scaling: dict[str, Any], text: str
+) -> None:
+    with pytest.raises(UsageError) as caught:
+        build(Rope(head_dim=8, theta=1e4, scaling=scaling))
+    assert str(caught.value).startswith(f"position 'rope': {text}")
+
+
 def test_a_learned_table_has_a_row_for_each_position_and_the_offset() -> None:
     weight = build(Learned(context=10, offset=2)).weights["c.weight"]
     assert (weight.rows, weight.cols) == (12, WIDTH)
@@ -143,7 +228,7 @@ def test_the_sinusoidal_table_interleaves_sine_and_cosine() -> None:
         (lambda: Rope(head_dim=8, theta=0), "position 'rope': theta is 0; must be a finite number"),
         (
             lambda: Rope(head_dim=8, theta=1e4, scaling={"type": "elastic"}),
-            "position 'rope': scaling type is 'elastic'; must be one of default, linear, llama3",
+            "position 'rope': scaling type is 'elastic'; must be one of default, linear, dyn",
         ),
         (
             lambda: Rope(head_dim=8, theta=1e4, scaling={"type": "linear"}),
@@ -152,6 +237,22 @@ def test_the_sinusoidal_table_interleaves_sine_and_cosine() -> None:
         (
             lambda: Rope(head_dim=8, theta=1e4, scaling={"type": "linear", "factor": 2, "x": 1}),
             "position 'rope': scaling 'linear' takes no 'x'",
+        ),
+        (
+            lambda: Rope(head_dim=8, theta=1e4, scaling={**LONGROPE, "long_factor": [1.0] * 3}),
+            "position 'rope': scaling long_factor must have 4 numbers, one for each pair",
+        ),
+        (
+            lambda: Rope(head_dim=8, theta=1e4, scaling={**LONGROPE, "short_factor": [1, 1, 1, 0]}),
+            "position 'rope': scaling short_factor[3] is 0; must be a finite number",
+        ),
+        (
+            lambda: Rope(head_dim=8, theta=1e4, scaling={**YARN, "truncate": 1}),
+            "position 'rope': scaling truncate is 1; must be true or false",
+        ),
+        (
+            lambda: Rope(head_dim=8, theta=1e4, scaling={**YARN, "mscale": "1"}),
+            "position 'rope': scaling mscale is '1'; must be a finite number",
         ),
         (
             lambda: build(Sinusoidal(context=1 << 24)),

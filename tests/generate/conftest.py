@@ -54,7 +54,9 @@ def toy_logits(seen: Sequence[int]) -> np.ndarray:
     return np.random.default_rng(seed).normal(size=VOCABULARY).astype(np.float32)
 
 
-def toy_decoder(*, most_tokens: int = 4, positions: int = 64, rewinds: bool = True) -> Decoder:
+def toy_decoder(
+    *, most_tokens: int = 4, most_outputs: int = 2, positions: int = 64, rewinds: bool = True
+) -> Decoder:
     ports = TextPorts(
         function="forward",
         ids="ids",
@@ -62,7 +64,7 @@ def toy_decoder(*, most_tokens: int = 4, positions: int = 64, rewinds: bool = Tr
         chosen="index",
         vocabulary=VOCABULARY,
         most_tokens=most_tokens,
-        most_outputs=2,
+        most_outputs=most_outputs,
         positions=positions,
     )
     return Decoder(ToySession(), ports, rewinds)

@@ -48,6 +48,23 @@ def test_the_length_and_the_context_end_are_told_apart(toy) -> None:
     assert by_context.reason == CONTEXT
 
 
+def test_a_full_context_is_an_error_where_asked_after_the_same_tokens(toy) -> None:
+    generation = Generation(toy.decoder(positions=10), Greedy(), PROMPT, 99, overflow="error")
+    made = []
+    with pytest.raises(UsageError, match="10 tokens is full after 4 of 99"):
+        made.extend(generation.ids())
+    assert generation.tokens == greedy_by_hand(toy, PROMPT, 4)
+    assert generation.reason == CONTEXT
+    # What fits exactly is no overflow.
+    fits = Generation(toy.decoder(positions=10), Greedy(), PROMPT, 4, overflow="error")
+    assert list(fits.ids()) == generation.tokens
+
+
+def test_an_unknown_policy_for_a_full_context_is_refused(toy) -> None:
+    with pytest.raises(UsageError, match="stop or error"):
+        Generation(toy.decoder(), Greedy(), PROMPT, 9, overflow="slide")
+
+
 def test_stopping_keeps_what_was_made(toy) -> None:
     generation = Generation(
         toy.decoder(), Greedy(), PROMPT, 99, stopped=lambda: len(generation.tokens) >= 4
@@ -98,6 +115,18 @@ def test_all_logits_are_those_of_every_position(toy) -> None:
     assert rows.shape == (len(PROMPT), toy.vocabulary)
     for n, row in enumerate(rows):
         assert np.array_equal(row, toy.logits(PROMPT[: n + 1]))
+
+
+@pytest.mark.parametrize("chunks", [(1, 1), (4, 2), (4, 4), (7, 3), (64, 64)])
+def test_logits_from_a_position_on_are_those_of_the_whole(toy, chunks: tuple[int, int]) -> None:
+    ids = [*PROMPT, *range(2, 12)]
+    expected = np.stack([toy.logits(ids[: n + 1]) for n in range(len(ids))])
+    for first in range(len(ids)):
+        decoder = toy.decoder(most_tokens=chunks[0], most_outputs=chunks[1])
+        parts = list(decoder.all_logits(ids, first))
+        assert max(map(len, parts)) <= chunks[1]
+        assert max(decoder.session.calls) <= chunks[0]
+        assert np.array_equal(np.concatenate(parts), expected[first:])
 
 
 @pytest.mark.parametrize(

@@ -56,6 +56,27 @@ def test_top_p_keeps_the_smallest_set_that_reaches_the_mass() -> None:
     assert set(np.flatnonzero(frequencies(Random(1.0, top_p=0.01, seed=1)))) == {1}
 
 
+def test_min_p_keeps_what_has_that_share_of_the_likeliest() -> None:
+    # LOGITS at temperature 2: e^-0.25 of the likeliest is the fourth, e^-1.25 the first.
+    shares = np.exp((LOGITS - 3.0) / 2.0)
+    for share in (0.1, 0.25, 0.5, 0.8, 1.0):
+        drawn = frequencies(Random(2.0, seed=1, min_p=share), 2000)
+        assert set(np.flatnonzero(drawn)) == set(np.flatnonzero(shares >= share))
+
+
+def test_min_p_counts_behind_the_temperature_and_beside_the_others() -> None:
+    # At temperature 1 the share of id 3 is 0.61, at 2 it is 0.78.
+    assert set(np.flatnonzero(frequencies(Random(1.0, seed=1, min_p=0.7)))) == {1, 4}
+    assert set(np.flatnonzero(frequencies(Random(2.0, seed=1, min_p=0.7)))) == {1, 3, 4}
+    narrow = Random(2.0, top_k=1, seed=1, min_p=0.7)
+    assert set(np.flatnonzero(frequencies(narrow, 500))) == {1}
+
+
+def test_without_min_p_a_seed_draws_what_it_drew_before() -> None:
+    sampler = Random(1.0, seed=42, min_p=0.0)
+    assert [sampler.choose(LOGITS) for _ in range(12)] == GOLDEN
+
+
 def test_a_seed_fixes_the_draws_on_every_machine() -> None:
     sampler = Random(1.0, seed=42)
     assert [sampler.choose(LOGITS) for _ in range(12)] == GOLDEN
@@ -67,6 +88,9 @@ def test_options_that_make_no_sense_are_refused() -> None:
             make_sampler(*wrong)
     with pytest.raises(UsageError):
         make_sampler(1.0, 0, 1.0, seed=-1)
+    for wrong_share in (-0.1, 1.1, float("nan")):
+        with pytest.raises(UsageError):
+            make_sampler(min_p=wrong_share)
 
 
 def test_temperature_zero_is_greedy() -> None:
@@ -87,6 +111,44 @@ def test_a_masked_token_is_never_drawn() -> None:
     masked[1] = -np.inf
     sampler = Random(3.0, seed=5)
     assert all(sampler.choose(masked) != 1 for _ in range(500))
+
+
+@pytest.mark.reference
+@pytest.mark.parametrize("k", [0, 5, 60])
+@pytest.mark.parametrize("p", [1.0, 0.9, 0.3])
+@pytest.mark.parametrize("share", [0.0, 0.02, 0.4])
+def test_what_may_be_drawn_is_what_transformers_leaves(k: int, p: float, share: float) -> None:
+    torch = pytest.importorskip("torch")
+    transformers = pytest.importorskip("transformers")
+    warpers = [transformers.TemperatureLogitsWarper(1.7)]
+    warpers += [transformers.TopKLogitsWarper(k)] if k else []
+    warpers += [transformers.TopPLogitsWarper(p)] if p < 1 else []
+    warpers += [transformers.MinPLogitsWarper(share)] if share else []
+    rng = np.random.default_rng(3)
+    for _ in range(5):
+        logits = rng.normal(scale=3, size=200).astype(np.float32)
+        scores = torch.from_numpy(logits.copy())[None]
+        for warper in warpers:
+            scores = warper(None, scores)
+        chances = torch.softmax(scores.double(), dim=-1)[0].numpy()
+        drawn = np.zeros(200)
+        # The draw runs evenly over the sums, so that every interval is met.
+        sampler = Random(1.7, k, p, seed=1, min_p=share)
+        sampler._bits = Even(1 << 13)
+        for _ in range(1 << 13):
+            drawn[sampler.choose(logits)] += 1
+        assert np.abs(drawn / (1 << 13) - chances).max() <= 2 / (1 << 13)
+
+
+class Even:
+    """Instead of random bits, evenly spread ones."""
+
+    def __init__(self, count: int) -> None:
+        self.step, self.next = (1 << 64) // count, (1 << 64) // (2 * count)
+
+    def random_raw(self) -> int:
+        self.next += self.step
+        return self.next - self.step
 
 
 # Random(1.0, seed=42) on LOGITS: PCG64's raw bits, computed once.

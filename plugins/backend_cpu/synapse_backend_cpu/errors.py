@@ -22,7 +22,7 @@ _OPEN = {
     12: "points outside its tables",
     13: "is not a sound port",
     14: "points outside its tables",
-    15: "overlaps another operand",
+    15: "overlaps another operand, or ids that a later op reads",
     17: "is refused by its kernel",
 }
 _CALL = {

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import attrs
 import numpy as np
 
-from synapse_core.program import NO_PAGE, PAGE_ROWS
+from synapse_core.program import NO_PAGE, PAGE_ROWS, FunctionTable, Tables
 
 
 @attrs.define
@@ -65,3 +67,14 @@ class PageTable:
         held = entries[entries != NO_PAGE]
         self.free.extend(int(page) for page in held)
         entries[entries != NO_PAGE] = NO_PAGE
+
+
+def page_tables(
+    tables: Tables, functions: Mapping[str, FunctionTable], slots: int
+) -> list[PageTable]:
+    """Return an empty table for each of a program's groups."""
+    positions = max((p for f in functions.values() for p in f.max_position.values()), default=0)
+    return [
+        PageTable.of(int(group["window"]), int(group["page_bytes"]), slots, positions)
+        for group in tables.groups
+    ]

@@ -10,12 +10,13 @@ from typing import Any
 import attrs
 import numpy as np
 
+from synapse_backend_cpu.calls import HostCall, known_slot
 from synapse_backend_cpu.errors import call_error, open_error
 from synapse_backend_cpu.native.kernels import kernel_pointers
 from synapse_backend_cpu.native.library import declarations, runtime
-from synapse_backend_cpu.pages import PageTable
-from synapse_core.backends import Executable, count_rows, take_inputs
-from synapse_core.errors import Unavailable, UsageError
+from synapse_backend_cpu.pages import PageTable, page_tables
+from synapse_core.backends import Executable
+from synapse_core.errors import Unavailable
 from synapse_core.ops import RowTable
 from synapse_core.program import (
     FunctionTable,
@@ -27,11 +28,17 @@ from synapse_core.program import (
 )
 
 ALIGN = 64
+# Multiply-adds of a call that one thread does in about a millisecond: where other programs want the
+# cores too, threads would wait for each other at every op for longer than that.
+SMALL_CALL = 1_000_000
 
 
 @attrs.define(eq=False)
 class CpuSession:
-    """One program, its arena, states and pages, and the threads that run it."""
+    """One program, its arena, states and pages, and the threads that run it.
+
+    `_numbers` are those of all weights; `_alone` says that a small call may run on one thread.
+    """
 
     program: Program
     functions: Mapping[str, FunctionTable]
@@ -45,7 +52,8 @@ class CpuSession:
     _native: Any
     _pool: Any
     _keep: list[Any]
-    _threads: int
+    _numbers: int
+    _alone: bool
     _finalizer: Any = None
 
     @classmethod
@@ -61,15 +69,14 @@ class CpuSession:
         functions = functions_of(program)
         header = header_of(image)
         slots, slot_bytes = int(header["max_slots"]), int(header["slot_bytes"])
-        positions = max((p for f in functions.values() for p in f.max_position.values()), default=0)
-        groups = [
-            PageTable.of(int(g["window"]), int(g["page_bytes"]), slots, positions)
-            for g in tables.groups
-        ]
+        groups = page_tables(tables, functions, slots)
+        alone = threads is None
         threads = threads or usable_cores()
         pool = library.syn_pool_create(threads)
         if pool == ffi.NULL:
             raise Unavailable(f"backend 'cpu': {threads} threads cannot be started")
+        weights = tables.weights
+        numbers = int(np.sum(weights["rows"].astype(np.int64) * weights["cols"]))
         session = cls(
             program,
             functions,
@@ -88,7 +95,8 @@ class CpuSession:
             native,
             pool,
             keep,
-            threads,
+            numbers,
+            alone,
         )
         session._finalizer = weakref.finalize(session, library.syn_pool_destroy, pool)
         return session
@@ -100,34 +108,31 @@ class CpuSession:
         rows: Mapping[str, RowTable],
     ) -> dict[str, np.ndarray]:
         """Run one call; see `synapse_core.backends.Session.run`."""
-        table = self.functions.get(function)
-        if table is None:
-            raise UsageError(f"no function {function!r}; there are: {', '.join(self.functions)}")
-        arrays = take_inputs(table, inputs)
-        counts = count_rows(table, arrays, rows)
+        host = HostCall.of(self.functions, function, inputs, rows)
         ffi = declarations()
         keep: list[Any] = []
         call = ffi.new("syn_call *")
-        call.function = table.index
-        self._fill_rows(call, table, counts, rows, keep)
-        self._fill_pages(call, table, rows, keep)
-        self._fill_memory(call, table, keep)
-        for port in table.inputs:
-            self._view(table, port.tensor, arrays[port.name].shape, "<i4")[...] = arrays[
-                port.name
-            ].view(np.int32)
+        call.function = host.table.index
+        host.reserve_pages(self.groups, self.counts)
+        self._fill_rows(call, host, keep)
+        self._fill_pages(call, keep)
+        self._fill_memory(call, host.table, keep)
+        for offset, array in host.inputs():
+            self.arena[offset : offset + array.nbytes] = array.reshape(-1).view(np.uint8)
         error = ffi.new("syn_error *")
-        if runtime().syn_pool_run(self._pool, self._native, call, error):
-            raise call_error(error, table)
-        return {
-            port.name: self._view(
-                table,
-                port.tensor,
-                (counts[port.type.space.base] * port.type.space.multiple, port.type.cols),
-                "<f4",
-            ).copy()
-            for port in table.outputs
-        }
+        if self._is_small(host):
+            call.threads = 1
+            refused = runtime().syn_run(self._native, call, error)
+        else:
+            refused = runtime().syn_pool_run(self._pool, self._native, call, error)
+        if refused:
+            raise call_error(error, host.table)
+        return {name: self._output(offset, shape) for name, offset, shape in host.outputs()}
+
+    def _is_small(self, host: HostCall) -> bool:
+        """Whether one thread should do it, where the caller did not say how many; same bits."""
+        rows = max(host.counts.values(), default=0)
+        return self._alone and self._numbers * rows < SMALL_CALL
 
     def copy_state(self, source: int, target: int) -> None:
         """Make slot `target` remember what slot `source` does."""
@@ -138,8 +143,8 @@ class CpuSession:
             self._native,
             ffi.from_buffer("uint8_t *", self.slots),
             ffi.from_buffer("uint32_t *", self.counts),
-            self._slot(source),
-            self._slot(target),
+            known_slot(source, len(self.counts)),
+            known_slot(target, len(self.counts)),
         )
         for number, group in enumerate(self.groups):
             pairs = group.copied(source, target)
@@ -150,7 +155,7 @@ class CpuSession:
 
     def release(self, slot: int) -> None:
         """Forget a slot and free its pages."""
-        self.counts[self._slot(slot)] = 0
+        self.counts[known_slot(slot, len(self.counts))] = 0
         for group in self.groups:
             group.release(slot)
 
@@ -159,51 +164,24 @@ class CpuSession:
         if self._finalizer is not None:
             self._finalizer()
 
-    def _slot(self, slot: int) -> int:
-        if not 0 <= slot < len(self.counts):
-            raise UsageError(f"slot {slot}: the program was planned for {len(self.counts)}")
-        return slot
+    def _output(self, offset: int, shape: tuple[int, int]) -> np.ndarray:
+        """Return a float32 tensor of the arena, copied."""
+        size = 4 * shape[0] * shape[1]
+        return self.arena[offset : offset + size].view("<f4").reshape(shape).copy()
 
-    def _view(
-        self, table: FunctionTable, tensor: int, shape: tuple[int, ...], dtype: str
-    ) -> np.ndarray:
-        """Return a tensor of the arena as an array (rows, cols)."""
-        start = int(table.tensors[tensor]["offset"])
-        size = 4 * int(np.prod(shape))
-        return self.arena[start : start + size].view(dtype).reshape(shape)
-
-    def _fill_rows(
-        self,
-        call: Any,
-        table: FunctionTable,
-        counts: Mapping[str, int],
-        rows: Mapping[str, RowTable],
-        keep: list[Any],
-    ) -> None:
+    def _fill_rows(self, call: Any, host: HostCall, keep: list[Any]) -> None:
         ffi = declarations()
-        for number, space in enumerate(table.spaces):
-            if not space.is_base:
-                continue
-            call.rows[number].count = counts[space.name]
-            if space.name in rows:
-                for field in ("slot", "position"):
-                    values = np.ascontiguousarray(getattr(rows[space.name], field))
-                    narrow = values.clip(-1, 0xFFFFFFFE).astype(np.uint32)
-                    keep.append(ffi.from_buffer("uint32_t *", narrow))
-                    setattr(call.rows[number], field, keep[-1])
+        for base in host.base_rows():
+            call.rows[base.space].count = base.count
+            for field in ("slot", "position"):
+                values = getattr(base, field)
+                if values is not None:
+                    keep.append(ffi.from_buffer("uint32_t *", values))
+                    setattr(call.rows[base.space], field, keep[-1])
 
-    def _fill_pages(
-        self, call: Any, table: FunctionTable, rows: Mapping[str, RowTable], keep: list[Any]
-    ) -> None:
-        """Hand out the pages that the call writes; the runtime says what is out of bounds."""
+    def _fill_pages(self, call: Any, keep: list[Any]) -> None:
         ffi = declarations()
         for number, group in enumerate(self.groups):
-            for name, row_table in rows.items():
-                bound = table.max_position.get(name, 0)
-                for slot, first, end in _spans(row_table):
-                    known = 0 <= slot < len(self.counts) and 0 <= first < end <= bound
-                    if known and first <= self.counts[slot]:
-                        group.reserve(slot, first, end)
             pool = self._pool_of(number)
             pages = call.pages[number]
             pages.pool = ffi.from_buffer("uint8_t *", pool)
@@ -256,18 +234,6 @@ def _open(native: Any, image: np.ndarray, program: Program, kernels: list[Any]) 
     if code:
         raise open_error(error, program)
     return [*keep, external, table]
-
-
-def _spans(table: RowTable) -> list[tuple[int, int, int]]:
-    """Return (slot, first position, end) of each run of one slot."""
-    if len(table) == 0:
-        return []
-    begins = np.flatnonzero(np.diff(table.slot, prepend=-1) != 0)
-    ends = [*begins[1:], len(table)]
-    return [
-        (int(table.slot[b]), int(table.position[b]), int(table.position[b]) + int(e - b))
-        for b, e in zip(begins, ends, strict=True)
-    ]
 
 
 def _aligned(image: np.ndarray) -> np.ndarray:

@@ -14,20 +14,6 @@ static syn_op op;
 static syn_call call;
 static uint32_t attributes[SYN_MAX_ATTRIBUTES];
 
-#ifndef __wasm__
-void *memcpy(void *to, const void *from, size_t n) {
-    uint8_t *a = to;
-    const uint8_t *b = from;
-    for (size_t i = 0; i < n; i++) { a[i] = b[i]; __asm__ volatile(""); }
-    return to;
-}
-void *memset(void *to, int value, size_t n) {
-    uint8_t *a = to;
-    for (size_t i = 0; i < n; i++) { a[i] = (uint8_t)value; __asm__ volatile(""); }
-    return to;
-}
-#endif
-
 static uint8_t *take(uint32_t bytes) {
     uint8_t *at = memory + used;
     used += (bytes + 63) / 64 * 64;

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 import subprocess
 from pathlib import Path
 
@@ -10,8 +9,10 @@ import cffi
 import pytest
 
 from .kernel_harness import RUNTIME, compile_c
+from .machines.tools import demand, no_module, no_program
 
 SOURCES = [Path(__file__).with_name("kernel_digest.c"), *sorted((RUNTIME / "kernels").glob("*.c"))]
+BARE = Path(__file__).with_name("machines") / "bare.c"
 WORDS = 20
 LINUX = ("-nostdlib", "-static", "-DENTRY", "-Wl,-e,start")
 TARGETS = {
@@ -39,7 +40,9 @@ def expected(tmp_path_factory) -> list[int]:
 @pytest.mark.portable
 @pytest.mark.parametrize("flag", ["-O3", "-Os"])
 def test_wasm(tmp_path, expected, flag):
-    wasmtime = pytest.importorskip("wasmtime")
+    demand(no_module("wasmtime"))
+    import wasmtime
+
     to = tmp_path / "digest.wasm"
     compile_c(
         SOURCES, to, "-target", "wasm32-freestanding", "-mcpu=generic+bulk_memory", "-nostdlib",
@@ -55,11 +58,10 @@ def test_wasm(tmp_path, expected, flag):
 @pytest.mark.parametrize("target", TARGETS)
 @pytest.mark.parametrize("flag", ["-O3", "-Os"])
 def test_emulated(tmp_path, expected, target, flag):
-    emulator = shutil.which(f"qemu-{target}")
-    if emulator is None:
-        pytest.skip(f"qemu-{target} is not installed")
+    emulator = f"qemu-{target}"
+    demand(no_program(emulator))
     to = tmp_path / "digest"
-    compile_c(SOURCES, to, *TARGETS[target], *LINUX, flag)
+    compile_c([*SOURCES, BARE], to, *TARGETS[target], *LINUX, flag)
     done = subprocess.run([emulator, str(to)], capture_output=True, check=True)
     found = [int.from_bytes(done.stdout[i : i + 4], "little") for i in range(0, 4 * WORDS, 4)]
     assert found == expected

@@ -1,1 +1,1 @@
-"""Decoder families: LLaMA and Qwen3."""
+"""Decoder families: LLaMA, Mistral, Qwen, Phi and Gemma."""

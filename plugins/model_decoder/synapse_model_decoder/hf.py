@@ -1,16 +1,12 @@
-"""What the config.json files of decoder families share: sizes, rope, feed-forward.
-
-Two spellings are in use: `rope_theta` with `rope_scaling` (as published) and `rope_parameters`
-(as transformers 5 saves it).
-"""
+"""What the config.json files of decoder families share: sizes, norm, feed-forward, layer kinds."""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import attrs
 
-from synapse_core.components import SCALINGS
 from synapse_core.families import (
     MOST_CONTEXT,
     MOST_HEADS,
@@ -19,15 +15,18 @@ from synapse_core.families import (
     MOST_WIDTH,
     ComponentConfig,
     Fields,
+    LayerConfig,
+    ModelConfig,
+    SublayerConfig,
 )
+from synapse_model_decoder.hf_rope import FULL, SLIDING, stretched_context
 
-MOST_THETA = 1e12
-MOST_FACTOR = 1e6
 FFN_OF_ACTIVATION = {
     "silu": ("swiglu", "silu"),
     "gelu": ("geglu", "gelu"),
     "gelu_pytorch_tanh": ("geglu", "gelu_tanh"),
 }
+EXPERTS = ("num_local_experts", "num_experts", "n_routed_experts", "moe_num_experts")
 
 
 @attrs.frozen(kw_only=True)
@@ -49,8 +48,10 @@ def read_sizes(read: Fields, *, head_dim: int | None = None) -> Sizes:
 
     Raises: FileError naming the key.
     """
-    if read.has("quantization_config"):
-        raise read.error("quantization_config", "the weights are packed in a way not read here")
+    _refuse_packed(read)
+    for key in EXPERTS:
+        if read.has(key) and read.values[key] != 0:
+            raise read.error(key, "mixtures of experts are not read")
     width = read.whole("hidden_size", most=MOST_WIDTH)
     heads = read.whole("num_attention_heads", most=MOST_HEADS)
     kv_heads = read.whole("num_key_value_heads", most=MOST_HEADS, default=None)
@@ -95,43 +96,129 @@ def read_ffn(read: Fields, hidden: int, *, bias: bool = False) -> ComponentConfi
     return ComponentConfig("ffn", name, options)
 
 
-def read_rope(read: Fields, head_dim: int, *, default_theta: float) -> ComponentConfig:
-    """Read the rotary positions in either spelling.
+def read_window(read: Fields) -> int:
+    """Read `sliding_window`: 0 for null, which must be said where a family has windows.
 
     Raises: FileError naming the key.
     """
-    both = read.has("rope_parameters") and read.has("rope_scaling")
-    if both and read.values["rope_parameters"] != read.values["rope_scaling"]:
-        raise read.error("rope_scaling", "is given beside rope_parameters, and differs")
-    key = "rope_parameters" if read.has("rope_parameters") else "rope_scaling"
-    scaling: dict[str, Any] = {}
-    theta = default_theta
-    if read.has("rope_theta"):
-        theta = read.number("rope_theta", least=1, most=MOST_THETA)
-    if read.has(key):
-        inner = read.object(key)
-        scaling = _read_scaling(inner)
-        if inner.has("rope_theta"):
-            found = inner.number("rope_theta", least=1, most=MOST_THETA)
-            if read.has("rope_theta") and found != theta:
-                raise inner.error("rope_theta", f"found {found:g}, beside it stands {theta:g}")
-            theta = found
-    options = {"head_dim": head_dim, "theta": theta, "scaling": scaling}
-    return ComponentConfig("position", "rope", options)
+    if read.values.get("sliding_window", 0) is None:
+        return 0
+    window: int = read.whole("sliding_window", most=MOST_CONTEXT)
+    return window
 
 
-def _read_scaling(read: Fields) -> dict[str, Any]:
-    """Return a scaling's type and parameters, {} for none."""
-    key = "rope_type" if read.has("rope_type") else "type"
-    type = read.choice(key, SCALINGS, "default")
-    needed = SCALINGS[type].parameters
-    read.only(("rope_type", "type", "rope_theta", *needed))
-    if type == "default":
-        return {}
-    values = {name: read.number(name, least=1e-3, most=MOST_FACTOR) for name in needed}
-    if type == "llama3" and values["low_freq_factor"] >= values["high_freq_factor"]:
-        found, bound = values["low_freq_factor"], values["high_freq_factor"]
-        raise read.error(
-            "low_freq_factor", f"found {found:g}, expected less than high_freq_factor {bound:g}"
-        )
-    return {"type": type, **values}
+def read_windows_from(read: Fields, layers: int) -> list[int]:
+    """Return each layer's window, 0 for none: `layer_types`, else layers from `max_window_layers`.
+
+    Source: Qwen2Config of transformers.
+    Raises: FileError naming the key.
+    """
+    window = 0
+    if read.flag("use_sliding_window", False):
+        window = read.whole("sliding_window", most=MOST_CONTEXT, default=None) or 0
+    first = layers
+    if window and not read.has("layer_types"):
+        first = read.whole("max_window_layers", least=0, most=MOST_LAYERS)
+    return read_layer_windows(read, layers, window, lambda layer: layer >= first)
+
+
+def read_layer_windows(
+    read: Fields, layers: int, window: int, otherwise: Callable[[int], object]
+) -> list[int]:
+    """Return each layer's window, 0 for none, by `layer_types`.
+
+    `otherwise` says which layers have a window in a file without that key.
+
+    Raises: FileError naming the key.
+    """
+    if not read.has("layer_types"):
+        return [window if otherwise(layer) else 0 for layer in range(layers)]
+    types = read.values["layer_types"]
+    known = isinstance(types, list) and all(kind in (FULL, SLIDING) for kind in types)
+    if not known or len(types) != layers:
+        raise read.error("layer_types", f"must name {FULL} or {SLIDING} for {layers} layers")
+    if SLIDING in types and not window:
+        raise read.error("layer_types", f"names {SLIDING}, and sliding_window is not in use")
+    return [window if kind == SLIDING else 0 for kind in types]
+
+
+def attention_options(sizes: Sizes, rope: ComponentConfig, biases: str = "") -> dict[str, Any]:
+    """Return what every attention of a decoder says."""
+    return {
+        "heads": sizes.heads,
+        "kv_heads": sizes.kv_heads,
+        "head_dim": sizes.head_dim,
+        "biases": biases,
+        "position": rope,
+    }
+
+
+def attention(options: dict[str, Any], window: int = 0) -> ComponentConfig:
+    """Return the attention with these options and window, 0 for none."""
+    if window:
+        return ComponentConfig("attention", "sliding_window", {**options, "window": window})
+    return ComponentConfig("attention", "gqa", options)
+
+
+def plain_layer(
+    norm: ComponentConfig,
+    mixer: ComponentConfig,
+    ffn: ComponentConfig,
+    post_norm: ComponentConfig | None = None,
+) -> LayerConfig:
+    """Return a layer of attention and feed-forward; `post_norm` stands behind each of them."""
+    first = SublayerConfig("attention", norm, mixer, post_norm)
+    return LayerConfig((first, SublayerConfig("ffn", norm, ffn, post_norm)))
+
+
+def read_model(
+    read: Fields,
+    family: str,
+    sizes: Sizes,
+    *,
+    layers: Sequence[LayerConfig],
+    norm: ComponentConfig,
+    rope: ComponentConfig,
+    tied: bool = False,
+    **more: Any,
+) -> ModelConfig:
+    """Read what stands around the layers; `tied` is what a file means that does not say it.
+
+    `rope` decides how far the context reaches; `more` goes to the config as it is.
+
+    Raises: FileError naming the key.
+    """
+    return ModelConfig(
+        family=family,
+        width=sizes.width,
+        vocabulary=sizes.vocabulary,
+        context=stretched_context(sizes.context, rope),
+        layers=tuple(layers),
+        norm=norm,
+        tied=read.flag("tie_word_embeddings", tied),
+        bos=read.token_ids("bos_token_id", sizes.vocabulary),
+        eos=read.token_ids("eos_token_id", sizes.vocabulary),
+        **more,
+    )
+
+
+def refuse_biases(read: Fields, *keys: str) -> None:
+    """Refuse a file that asks for biases which the family does not have.
+
+    Raises: FileError naming the key.
+    """
+    for key in keys:
+        if read.flag(key, False):
+            raise read.error(key, "found true; this architecture has no such biases")
+
+
+def _refuse_packed(read: Fields) -> None:
+    """Say which method packed the weights: none of them is read."""
+    if not read.has("quantization_config"):
+        return
+    packing = read.object("quantization_config")
+    method = packing.text("quant_method", "a method that it does not name")
+    bits = packing.values.get("bits", packing.values.get("w_bit"))
+    width = f", {bits} bits" if type(bits) is int and 1 <= bits <= 8 else ""
+    problem = f"the weights are packed by {method:.40}{width}, which is not read"
+    raise read.error("quantization_config", f"{problem}; take the checkpoint in bf16, f16 or f32")

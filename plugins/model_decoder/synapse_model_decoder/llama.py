@@ -6,17 +6,17 @@ Reference: `LlamaForCausalLM` of transformers, models/llama/modeling_llama.py.
 
 from __future__ import annotations
 
-from synapse_core.families import (
-    Claim,
-    ComponentConfig,
-    Family,
-    Fields,
-    Ignore,
-    LayerConfig,
-    ModelConfig,
-    SublayerConfig,
+from synapse_core.families import Claim, Family, Fields, Ignore, ModelConfig
+from synapse_model_decoder.hf import (
+    attention,
+    attention_options,
+    plain_layer,
+    read_ffn,
+    read_model,
+    read_norm,
+    read_sizes,
 )
-from synapse_model_decoder.hf import read_ffn, read_norm, read_rope, read_sizes
+from synapse_model_decoder.hf_rope import RopeReader
 
 
 def from_hf(read: Fields) -> ModelConfig:
@@ -26,32 +26,12 @@ def from_hf(read: Fields) -> ModelConfig:
     """
     sizes = read_sizes(read)
     norm = read_norm(read)
-    attention = ComponentConfig(
-        "attention",
-        "gqa",
-        {
-            "heads": sizes.heads,
-            "kv_heads": sizes.kv_heads,
-            "head_dim": sizes.head_dim,
-            "biases": "qkvo" if read.flag("attention_bias", False) else "",
-            "position": read_rope(read, sizes.head_dim, default_theta=10000.0),
-        },
-    )
+    rope = RopeReader(head_dim=sizes.head_dim, context=sizes.context).read(read)
+    biases = "qkvo" if read.flag("attention_bias", False) else ""
+    mixer = attention(attention_options(sizes, rope, biases))
     ffn = read_ffn(read, sizes.hidden, bias=read.flag("mlp_bias", False))
-    layer = LayerConfig(
-        (SublayerConfig("attention", norm, attention), SublayerConfig("ffn", norm, ffn))
-    )
-    return ModelConfig(
-        family="llama",
-        width=sizes.width,
-        vocabulary=sizes.vocabulary,
-        context=sizes.context,
-        layers=(layer,) * sizes.layers,
-        norm=norm,
-        tied=read.flag("tie_word_embeddings", False),
-        bos=read.token_ids("bos_token_id", sizes.vocabulary),
-        eos=read.token_ids("eos_token_id", sizes.vocabulary),
-    )
+    layers = [plain_layer(norm, mixer, ffn)] * sizes.layers
+    return read_model(read, "llama", sizes, layers=layers, norm=norm, rope=rope)
 
 
 WEIGHTS = {
@@ -74,6 +54,11 @@ WEIGHTS = {
     "layers.{n}.ffn.down.bias": "model.layers.{n}.mlp.down_proj.bias",
     "norm.weight": "model.norm.weight",
     "head.weight": "lm_head.weight",
+}
+# What Qwen3 and Gemma 3 have beside these.
+HEAD_NORMS = {
+    "layers.{n}.attention.q_norm.weight": "model.layers.{n}.self_attn.q_norm.weight",
+    "layers.{n}.attention.k_norm.weight": "model.layers.{n}.self_attn.k_norm.weight",
 }
 IGNORES = (
     Ignore("model.layers.*.self_attn.rotary_emb.inv_freq", "computed from the config"),

@@ -20,7 +20,7 @@ from synapse_core.plugins import default_host
 from synapse_core.program import Limits, lower
 from synapse_core.testing.case import rows
 
-MOST_ROWS, MOST_SLOTS = 64, 2
+MOST_ROWS, MOST_SLOTS, MOST_POSITIONS = 64, 2, 64
 Change = Callable[[ModelConfig], ModelConfig]
 
 
@@ -62,9 +62,15 @@ class Runner:
 
 
 def open_runner(
-    folder: Path, family: Family, backend: str = "numpy", change: Change | None = None
+    folder: Path,
+    family: Family,
+    backend: str = "numpy",
+    change: Change | None = None,
+    positions: int = MOST_POSITIONS,
 ) -> Runner:
     """Build a checkpoint as the api does and open it; `change` plants a fault in the config.
+
+    `positions` is the context that it is built for.
 
     Skips the test when the backend is not installed or not for this machine.
     """
@@ -74,8 +80,9 @@ def open_runner(
     checkpoint = SAFETENSORS.open(folder)
     config = model_config(family, checkpoint)
     config = change(config) if change else config
-    graph = optimise(bind_weights(build_graph(family, config, host), family, checkpoint))
-    limits = Limits(default_rows=MOST_ROWS, slots=MOST_SLOTS, positions=64, kv="f32")
+    built = build_graph(family, config, host, positions)
+    graph = optimise(bind_weights(built, family, checkpoint))
+    limits = Limits(default_rows=MOST_ROWS, slots=MOST_SLOTS, positions=positions, kv="f32")
     find_op = partial(host.get, "op")
     made = host.get("backend", backend)
     made = made() if isinstance(made, type) else made
@@ -90,5 +97,5 @@ def open_runner(
 
 @pytest.fixture
 def runner() -> Callable[..., Runner]:
-    """`runner(folder, family, backend, change)`: open a checkpoint."""
+    """`runner(folder, family, backend, change, positions)`: open a checkpoint."""
     return open_runner

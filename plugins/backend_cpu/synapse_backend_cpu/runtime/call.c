@@ -53,7 +53,7 @@ static int check_pages(const syn_program *p, const syn_call *call, uint32_t grou
     return SYN_OK;
 }
 
-/* Do two runs write into one page? */
+/* Do two runs write into one page, or one run (a = b) twice? */
 static int share_pages(const syn_call *call, uint32_t group, const syn_rows *rows, uint32_t a,
                        uint32_t b) {
     const syn_pages *pages = &call->pages[group];
@@ -63,7 +63,7 @@ static int share_pages(const syn_call *call, uint32_t group, const syn_rows *row
     uint32_t last_b = rows->position[run_end(rows, b) - 1] / SYN_PAGE_ROWS;
     for (uint32_t i = rows->position[a] / SYN_PAGE_ROWS; i <= last_a; i++)
         for (uint32_t j = rows->position[b] / SYN_PAGE_ROWS; j <= last_b; j++)
-            if (table_a[i] == table_b[j]) return 1;
+            if (table_a[i] == table_b[j] && (a != b || i != j)) return 1;
     return 0;
 }
 
@@ -85,7 +85,7 @@ static int check_run(const syn_program *p, const syn_call *call, const syn_space
         if (!u->group[group]) continue;
         int code = check_pages(p, call, group, slot, begin, rows->position[end - 1], error);
         if (code) return code;
-        for (uint32_t other = 0; other < first; other = run_end(rows, other))
+        for (uint32_t other = 0; other <= first; other = run_end(rows, other))
             if (share_pages(call, group, rows, other, first))
                 return syn_fail(error, SYN_BAD_PAGE, SYN_SECTIONS, slot, begin);
     }

@@ -271,19 +271,38 @@ static int check_operand(const syn_program *p, const syn_function *f, uint32_t w
     }
 }
 
+/* Do two tensors of the function share a byte of the arena? */
+static int meet(const syn_program *p, const syn_function *f, uint32_t one, uint32_t other) {
+    const syn_space *spaces = syn_spaces_of(p, f);
+    const syn_tensor *a = syn_tensors_of(p, f) + one, *b = syn_tensors_of(p, f) + other;
+    return a->offset < b->offset + tensor_bytes(spaces, b)
+        && b->offset < a->offset + tensor_bytes(spaces, a);
+}
+
 /* Does the output tensor share a byte with another operand of its op? */
 static int overlaps(const syn_program *p, const syn_function *f, const uint32_t *words,
                     uint32_t count, uint32_t output) {
-    const syn_space *spaces = syn_spaces_of(p, f);
-    const syn_tensor *tensors = syn_tensors_of(p, f), *a = tensors + syn_index(words[output]);
-    for (uint32_t i = 0; i < count; i++) {
-        if (i == output || syn_kind(words[i]) != SYN_TENSOR) continue;
-        const syn_tensor *b = tensors + syn_index(words[i]);
-        if (a->offset < b->offset + tensor_bytes(spaces, b)
-            && b->offset < a->offset + tensor_bytes(spaces, a))
+    for (uint32_t i = 0; i < count; i++)
+        if (i != output && syn_kind(words[i]) == SYN_TENSOR
+            && meet(p, f, syn_index(words[output]), syn_index(words[i])))
             return 1;
-    }
     return 0;
+}
+
+/* Ids are checked before the first op runs: no op before the last that reads them may write there.
+ * (That op itself may not either, as its output would overlap its input.) */
+static int check_ids_kept(const syn_program *p, const syn_function *f, uint32_t tensor,
+                          syn_error *error) {
+    uint32_t word = (uint32_t)SYN_TENSOR << 28 | tensor, read = 0;
+    for (uint32_t op = f->ops; op-- > 0;) {
+        const syn_record *record = syn_records_of(p, f) + op;
+        const uint32_t *words = syn_operands_of(p, record);
+        for (uint32_t i = 0; i < record->inputs; i++) read |= words[i] == word;
+        for (uint32_t i = 0; read && i < record->outputs; i++)
+            if (meet(p, f, syn_index(words[record->inputs + i]), tensor))
+                return syn_fail(error, SYN_BAD_ALIAS, SYN_SEC_OPS, f->first_op + op, tensor);
+    }
+    return SYN_OK;
 }
 
 static int check_op(const syn_program *p, const syn_function *f, uint32_t index, syn_error *error) {
@@ -328,6 +347,11 @@ static int check_function(const syn_program *p, uint32_t index, syn_error *error
         return code;
     for (uint32_t op = 0; op < f->ops; op++)
         if ((code = check_op(p, f, f->first_op + op, error))) return code;
+    const syn_port *ports = (const syn_port *)syn_table(p, SYN_SEC_PORTS) + f->first_port;
+    for (uint32_t i = 0; i < f->ports; i++)
+        if (syn_tensors_of(p, f)[ports[i].tensor].dtype == SYN_I32
+            && (code = check_ids_kept(p, f, ports[i].tensor, error)))
+            return code;
     return SYN_OK;
 }
 

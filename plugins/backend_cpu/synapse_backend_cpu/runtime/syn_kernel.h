@@ -54,12 +54,14 @@ static inline int syn_is_vector_or_none(const syn_operand *o, uint32_t cols) {
     return o->kind == SYN_NONE || syn_is_vector(o, cols);
 }
 
-/* Do two tensors have the same rows? */
-static inline int syn_same_rows(const syn_operand *a, const syn_operand *b) {
-    return a->base == b->base && a->multiple == b->multiple && a->rows == b->rows;
-}
-
 static inline int syn_is_derived(const syn_operand *o) { return o->space != o->base; }
+
+/* Do two tensors have the same rows, with the same slots and positions? Groups of one row are as
+ * many as the rows of their base, but count their slots from zero. */
+static inline int syn_same_rows(const syn_operand *a, const syn_operand *b) {
+    return a->base == b->base && a->multiple == b->multiple && a->rows == b->rows
+        && syn_is_derived(a) == syn_is_derived(b);
+}
 
 /* Positions of a tensor's rows are below this; 0 when its rows have none. */
 static inline uint32_t syn_position_limit(const syn_operand *o) {

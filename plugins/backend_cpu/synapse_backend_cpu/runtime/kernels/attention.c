@@ -96,7 +96,7 @@ static void score_piece(const keys *s, const float *q, uint32_t n, uint32_t begi
             float x = -__builtin_inff();
             if (k) x = syn_dot(q + (size_t)h * s->head_dim, k, s->head_dim) * s->scale;
             if (k && s->cap > 0.0f) x = s->cap * syn_tanh(x / s->cap);
-            s->score[h * PIECE + j % PIECE] = x;
+            s->score[(size_t)h * PIECE + j % PIECE] = x;
         }
     }
 }
@@ -117,7 +117,7 @@ static void weigh_piece(const keys *s, uint32_t n, uint32_t begin, uint32_t end)
     for (uint32_t j = begin; j < end; j++) {
         const float *v = key_numbers(s, j, 1);
         for (uint32_t h = 0; v && h < n; h++) {
-            float weight = s->score[h * PIECE + j % PIECE], *sum = s->sum + (size_t)h * dim;
+            float weight = s->score[(size_t)h * PIECE + j % PIECE], *sum = s->sum + (size_t)h * dim;
             for (uint32_t i = 0; i < dim; i++) sum[i] += weight * v[i];
         }
     }
@@ -144,7 +144,7 @@ static void attend(const keys *s, float *y, const float *q, uint32_t n, uint32_t
         stop = end - at > PIECE - from ? at + (PIECE - from) : end;
         score_piece(s, q, n, at, stop);
         for (uint32_t h = 0; h < n; h++)
-            s->piece[h] = soften_piece(s->score + h * PIECE, from, from + (stop - at));
+            s->piece[h] = soften_piece(s->score + (size_t)h * PIECE, from, from + (stop - at));
         weigh_piece(s, n, at, stop);
         for (uint32_t h = 0; h < n; h++)
             merge_piece(y + (size_t)h * dim, &s->all[h], s->sum + (size_t)h * dim, &s->piece[h],

@@ -1,0 +1,34 @@
+"""What the tests of the backend share."""
+
+from __future__ import annotations
+
+import pytest
+
+from .machines.aarch64 import Aarch64Machine
+from .machines.backend import EmulatedBackend
+from .machines.rv32 import Rv32Machine
+from .machines.tools import demand
+from .machines.wasm import WasmMachine
+
+MACHINES = {"wasm32": WasmMachine, "rv32": Rv32Machine, "aarch64": Aarch64Machine}
+
+
+@pytest.fixture(scope="session")
+def machine_of():
+    """A function from a machine's name to a backend on it.
+
+    Without its tools the test is skipped by their name; where CI is true it fails.
+    """
+
+    def find(name: str) -> EmulatedBackend:
+        backend = EmulatedBackend(name, MACHINES[name])
+        demand(backend.unavailable())
+        return backend
+
+    return find
+
+
+@pytest.fixture(params=MACHINES)
+def emulated(request, machine_of) -> EmulatedBackend:
+    """Each emulated machine in turn."""
+    return machine_of(request.param)

@@ -1,0 +1,234 @@
+"""A backend and its sessions on an emulated machine: one thread, a fixed pool of KV pages."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import NamedTuple
+
+import attrs
+import numpy as np
+from synapse_backend_cpu.calls import HostCall, known_slot
+from synapse_backend_cpu.errors import call_error, open_error
+from synapse_backend_cpu.pages import PageTable, page_tables
+
+from synapse_core.backends import Executable
+from synapse_core.errors import Unavailable
+from synapse_core.ops import RowTable
+from synapse_core.program import FunctionTable, Program, Tables, functions_of, header_of
+from synapse_core.program.records import MAX_GROUPS, MAX_SEGMENTS, MAX_SPACES
+
+from .guest import plugin_of
+from .machine import Machine
+
+# guest_file, guest_call of guest.c: words
+FILE = np.dtype([("image", "<u4", 2), ("externals", "<u4"), ("external", "<u4", (MAX_SEGMENTS, 2))])
+CALL = np.dtype(
+    [
+        ("function", "<u4"),
+        ("arena", "<u4", 2),
+        ("scratch", "<u4", 2),
+        ("slots", "<u4", 2),
+        ("counts", "<u4"),
+        ("rows", "<u4", (MAX_SPACES, 3)),
+        ("pages", "<u4", (MAX_GROUPS, 4)),
+    ]
+)
+
+
+class RuntimeFault(NamedTuple):
+    """syn_error."""
+
+    code: int
+    section: int
+    index: int
+    detail: int
+
+
+@attrs.frozen
+class EmulatedBackend:
+    """Runs programs on a machine of one kind; every session has a machine of its own."""
+
+    name: str
+    machine: type[Machine]
+
+    def unavailable(self) -> str | None:
+        """Say which tool is missing, or None."""
+        return self.machine.missing()
+
+    def open(self, executable: Executable, *, threads: int | None = None) -> EmulatedSession:
+        """Open a model, on one thread whatever is asked; see `Backend.open`."""
+        names = Tables.of(executable.program.image).kernel_names()
+        plugin = plugin_of([executable.find_op(name) for name in names])
+        memory = GuestMemory(self.machine.start(self.machine.guest.build(plugin)))
+        try:
+            return EmulatedSession.open(memory, executable.program)
+        except BaseException:
+            memory.machine.close()
+            raise
+
+
+class GuestMemory:
+    """A machine's memory: blocks taken from it, arrays in and out."""
+
+    def __init__(self, machine: Machine) -> None:
+        self.machine = machine
+        self._fault = self.take(16)
+
+    def take(self, size: int) -> int:
+        """Return the address of a block of zeros.
+
+        Raises: Unavailable when the guest has no room.
+        """
+        address = self.machine.call("guest_take", size)
+        if address == 0:
+            raise Unavailable(f"the guest has no room for {size} bytes more")
+        return address
+
+    def put(self, array: np.ndarray, address: int | None = None) -> tuple[int, int]:
+        """Write an array into a new block, or to an address; return address and bytes."""
+        place = self.take(array.nbytes) if address is None else address
+        self.machine.write(place, array.tobytes())
+        return place, array.nbytes
+
+    def get(self, address: int, shape: tuple[int, ...], dtype: str) -> np.ndarray:
+        """Read an array, copied."""
+        size = int(np.prod(shape)) * np.dtype(dtype).itemsize
+        return np.frombuffer(self.machine.read(address, size), dtype).reshape(shape).copy()
+
+    def attempt(self, function: str, record: np.ndarray, address: int) -> RuntimeFault | None:
+        """Call guest_open or guest_run with a record; return what the runtime refused."""
+        self.put(record, address)
+        if self.machine.call(function, address, self._fault) == 0:
+            return None
+        return RuntimeFault(*self.get(self._fault, (4,), "<u4").tolist())
+
+
+class GuestFile:
+    """A program's bytes in a guest's memory."""
+
+    def __init__(self, memory: GuestMemory, program: Program) -> None:
+        self._memory = memory
+        self._record = np.zeros((), dtype=FILE)
+        self._record["image"] = memory.put(program.image)
+        self._record["externals"] = len(program.external)
+        for number, data in enumerate(program.external):
+            self._record["external"][number] = memory.put(data)
+        self._address = memory.take(FILE.itemsize)
+
+    def open(self) -> RuntimeFault | None:
+        """Let the guest validate it; return what was refused."""
+        return self._memory.attempt("guest_open", self._record, self._address)
+
+    def replace(self, image: np.ndarray) -> None:
+        """Write other bytes of the same size over the image."""
+        self._memory.put(image, int(self._record["image"][0]))
+
+
+@attrs.define(eq=False)
+class EmulatedSession:
+    """A program opened on a machine. `call` is its request but for the rows and the function."""
+
+    memory: GuestMemory
+    functions: Mapping[str, FunctionTable]
+    groups: list[PageTable]
+    slots: int
+    call: np.ndarray
+    call_address: int
+    rows_address: int
+
+    @classmethod
+    def open(cls, memory: GuestMemory, program: Program) -> EmulatedSession:
+        """Validate the program there and set its memory out; raises as `Backend.open`."""
+        functions = functions_of(program)
+        fault = GuestFile(memory, program).open()
+        if fault is not None:
+            raise open_error(fault, program)
+        header, tables = header_of(program.image), Tables.of(program.image)
+        slots = int(header["max_slots"])
+        groups = page_tables(tables, functions, slots)
+        scratch = [memory.machine.call("guest_scratch_bytes", f.index) for f in functions.values()]
+        sizes = {
+            "arena": max(f.arena_bytes for f in functions.values()),
+            "scratch": max(scratch),
+            "slots": slots * int(header["slot_bytes"]),
+        }
+        call = np.zeros((), dtype=CALL)
+        for name, size in sizes.items():
+            call[name] = memory.take(size), size
+        call["counts"] = memory.take(4 * slots)
+        for number, group in enumerate(groups):
+            pages = group.table.size  # every slot full: a pool that never grows
+            pool, table = memory.take(pages * group.page_bytes), memory.take(group.table.nbytes)
+            call["pages"][number] = pool, pages, group.table.shape[1], table
+        rows = max(sum(f.max_rows.values()) for f in functions.values())
+        places = memory.take(CALL.itemsize), memory.take(8 * rows)
+        return cls(memory, functions, groups, slots, call, *places)
+
+    @property
+    def machine(self) -> Machine:
+        """The machine that it runs on."""
+        return self.memory.machine
+
+    @property
+    def counts(self) -> np.ndarray:
+        """How many positions each slot has seen, uint32 (slots,)."""
+        return self.memory.get(int(self.call["counts"]), (self.slots,), "<u4")
+
+    def run(
+        self,
+        function: str,
+        inputs: Mapping[str, np.ndarray],
+        rows: Mapping[str, RowTable],
+    ) -> dict[str, np.ndarray]:
+        """Run one call; see `synapse_core.backends.Session.run`."""
+        host = HostCall.of(self.functions, function, inputs, rows)
+        host.reserve_pages(self.groups, self.counts)
+        call = self.call.copy()
+        call["function"] = host.table.index
+        self._put_rows(call, host)
+        for number, group in enumerate(self.groups):
+            self.memory.put(group.table, int(call["pages"][number][3]))
+        arena = int(call["arena"][0])
+        for offset, array in host.inputs():
+            self.memory.put(array, arena + offset)
+        fault = self.memory.attempt("guest_run", call, self.call_address)
+        if fault is not None:
+            raise call_error(fault, host.table)
+        return {
+            name: self.memory.get(arena + offset, shape, "<f4")
+            for name, offset, shape in host.outputs()
+        }
+
+    def copy_state(self, source: int, target: int) -> None:
+        """Make slot `target` remember what slot `source` does."""
+        if source == target:
+            return
+        source, target = known_slot(source, self.slots), known_slot(target, self.slots)
+        slots, counts = int(self.call["slots"][0]), int(self.call["counts"])
+        self.machine.call("guest_copy_state", slots, counts, source, target)
+        for number, group in enumerate(self.groups):
+            pool, size = int(self.call["pages"][number][0]), group.page_bytes
+            for old, new in group.copied(source, target):
+                page = self.machine.read(pool + old * size, size)
+                self.machine.write(pool + new * size, page)
+
+    def release(self, slot: int) -> None:
+        """Forget a slot and free its pages."""
+        address = int(self.call["counts"]) + 4 * known_slot(slot, self.slots)
+        self.memory.put(np.zeros(1, dtype=np.uint32), address)
+        for group in self.groups:
+            group.release(slot)
+
+    def close(self) -> None:
+        """End the machine."""
+        self.machine.close()
+
+    def _put_rows(self, call: np.ndarray, host: HostCall) -> None:
+        address = self.rows_address
+        for base in host.base_rows():
+            places = [0, 0]
+            for which, values in enumerate((base.slot, base.position)):
+                if values is not None:
+                    places[which], size = self.memory.put(values, address)
+                    address += size
+            call["rows"][base.space] = base.count, *places

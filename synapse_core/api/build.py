@@ -99,7 +99,7 @@ def build(
         raise UsageError("limits say kv and context already: give either them or the two options")
     if apart:
         graph = _apart(graph)
-    assets = read_assets(checkpoint.folder)
+    assets = _assets(checkpoint)
     plain = config.to_json()
     host = host_of(family.name, plain, assets, _parameters(family, checkpoint))
     program = lower(graph, limits, _finder(registry), host)
@@ -137,6 +137,11 @@ def _built_before(path: Path, registry: Registry) -> Built:
         program,
         _finder(registry),
     )
+
+
+def _assets(checkpoint: Checkpoint) -> dict[str, str]:
+    """Return a checkpoint's tokenizer files; those beside a GGUF file are not its own."""
+    return read_assets(checkpoint.folder) if checkpoint.source == "hf" else {}
 
 
 def _apart(graph: Graph) -> Graph:

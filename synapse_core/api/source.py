@@ -22,7 +22,9 @@ def open_checkpoint(path: Path, registry: Registry) -> Checkpoint:
     Raises: FileError when there is nothing, or nothing that an installed loader reads.
     """
     if not path.exists():
-        raise FileError(path, "does not exist; name a model folder, a .safetensors or a .syn file")
+        raise FileError(
+            path, "does not exist; name a model folder or a .safetensors, .gguf or .syn file"
+        )
     names = registry.names("weight_loader")
     for name in names:
         loader = registry.get("weight_loader", name)

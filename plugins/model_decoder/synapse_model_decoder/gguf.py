@@ -1,4 +1,4 @@
-"""What the keys of decoder GGUF files share: sizes, rope, feed-forward.
+"""Decoder families from GGUF: the keys and the names of tensors are the same for all of them.
 
 Keys begin with the architecture's name. Whether there are biases and a head of its own is said by
 the tensors alone.
@@ -22,6 +22,9 @@ from synapse_core.families import (
     ComponentConfig,
     Fields,
     Ignore,
+    LayerConfig,
+    ModelConfig,
+    SublayerConfig,
 )
 from synapse_model_decoder.hf import MOST_FACTOR, MOST_THETA, Sizes
 
@@ -50,6 +53,66 @@ IGNORES = (
     Ignore(ROPE_FACTORS, "part of the config: the factors of the rope"),
     Ignore("blk.*.attn_rot_embd.weight", "computed from the config"),
 )
+
+
+WEIGHTS = {
+    "embedding.weight": TABLE,
+    "layers.{n}.attention_norm.weight": "blk.{n}.attn_norm.weight",
+    "layers.{n}.attention.q.weight": "blk.{n}.attn_q.weight",
+    "layers.{n}.attention.q.bias": "blk.{n}.attn_q.bias",
+    "layers.{n}.attention.q_norm.weight": "blk.{n}.attn_q_norm.weight",
+    "layers.{n}.attention.k.weight": "blk.{n}.attn_k.weight",
+    "layers.{n}.attention.k.bias": "blk.{n}.attn_k.bias",
+    "layers.{n}.attention.k_norm.weight": "blk.{n}.attn_k_norm.weight",
+    "layers.{n}.attention.v.weight": "blk.{n}.attn_v.weight",
+    "layers.{n}.attention.v.bias": "blk.{n}.attn_v.bias",
+    "layers.{n}.attention.o.weight": "blk.{n}.attn_output.weight",
+    "layers.{n}.attention.o.bias": "blk.{n}.attn_output.bias",
+    "layers.{n}.ffn_norm.weight": "blk.{n}.ffn_norm.weight",
+    "layers.{n}.ffn.gate.weight": "blk.{n}.ffn_gate.weight",
+    "layers.{n}.ffn.gate.bias": "blk.{n}.ffn_gate.bias",
+    "layers.{n}.ffn.up.weight": "blk.{n}.ffn_up.weight",
+    "layers.{n}.ffn.up.bias": "blk.{n}.ffn_up.bias",
+    "layers.{n}.ffn.down.weight": "blk.{n}.ffn_down.weight",
+    "layers.{n}.ffn.down.bias": "blk.{n}.ffn_down.bias",
+    "norm.weight": "output_norm.weight",
+    "head.weight": HEAD,
+}
+
+
+def read_config(read: Fields, arch: str, *, style: str, qk_norm: bool = False) -> ModelConfig:
+    """Read a whole file of the family `arch`; `style` is its rope's, `qk_norm` a norm of q and k.
+
+    Raises: FileError naming the key or the tensor.
+    """
+    sizes = read_sizes(read, arch)
+    norm = read_norm(read, arch)
+    attention: dict[str, Any] = {
+        "heads": sizes.heads,
+        "kv_heads": sizes.kv_heads,
+        "head_dim": sizes.head_dim,
+        "biases": read_biases(read),
+        "position": read_rope(read, arch, sizes.head_dim, style=style),
+    }
+    if qk_norm:
+        options = {**norm.options, "width": sizes.head_dim}
+        attention["qk_norm"] = ComponentConfig("norm", "rmsnorm", options)
+    mixers = {
+        "attention": ComponentConfig("attention", "gqa", attention),
+        "ffn": read_ffn(read, sizes.hidden),
+    }
+    sublayers = (SublayerConfig(name, norm, mixer) for name, mixer in mixers.items())
+    return ModelConfig(
+        family=arch,
+        width=sizes.width,
+        vocabulary=sizes.vocabulary,
+        context=sizes.context,
+        layers=(LayerConfig(tuple(sublayers)),) * sizes.layers,
+        norm=norm,
+        tied=not read.has_tensor(HEAD),
+        bos=read_special(read, sizes.vocabulary, "bos"),
+        eos=read_special(read, sizes.vocabulary, "eos", "eot"),
+    )
 
 
 def read_sizes(read: Fields, arch: str) -> Sizes:

@@ -64,34 +64,7 @@ def from_gguf(read: Fields) -> ModelConfig:
 
     Raises: FileError naming the key or the tensor.
     """
-    sizes = gguf.read_sizes(read, "llama")
-    norm = gguf.read_norm(read, "llama")
-    attention = ComponentConfig(
-        "attention",
-        "gqa",
-        {
-            "heads": sizes.heads,
-            "kv_heads": sizes.kv_heads,
-            "head_dim": sizes.head_dim,
-            "biases": gguf.read_biases(read),
-            "position": gguf.read_rope(read, "llama", sizes.head_dim, style="interleaved"),
-        },
-    )
-    ffn = gguf.read_ffn(read, sizes.hidden)
-    layer = LayerConfig(
-        (SublayerConfig("attention", norm, attention), SublayerConfig("ffn", norm, ffn))
-    )
-    return ModelConfig(
-        family="llama",
-        width=sizes.width,
-        vocabulary=sizes.vocabulary,
-        context=sizes.context,
-        layers=(layer,) * sizes.layers,
-        norm=norm,
-        tied=not read.has_tensor(gguf.HEAD),
-        bos=gguf.read_special(read, sizes.vocabulary, "bos"),
-        eos=gguf.read_special(read, sizes.vocabulary, "eos", "eot"),
-    )
+    return gguf.read_config(read, "llama", style="interleaved")
 
 
 WEIGHTS = {
@@ -115,27 +88,6 @@ WEIGHTS = {
     "norm.weight": "model.norm.weight",
     "head.weight": "lm_head.weight",
 }
-GGUF_WEIGHTS = {
-    "embedding.weight": gguf.TABLE,
-    "layers.{n}.attention_norm.weight": "blk.{n}.attn_norm.weight",
-    "layers.{n}.attention.q.weight": "blk.{n}.attn_q.weight",
-    "layers.{n}.attention.q.bias": "blk.{n}.attn_q.bias",
-    "layers.{n}.attention.k.weight": "blk.{n}.attn_k.weight",
-    "layers.{n}.attention.k.bias": "blk.{n}.attn_k.bias",
-    "layers.{n}.attention.v.weight": "blk.{n}.attn_v.weight",
-    "layers.{n}.attention.v.bias": "blk.{n}.attn_v.bias",
-    "layers.{n}.attention.o.weight": "blk.{n}.attn_output.weight",
-    "layers.{n}.attention.o.bias": "blk.{n}.attn_output.bias",
-    "layers.{n}.ffn_norm.weight": "blk.{n}.ffn_norm.weight",
-    "layers.{n}.ffn.gate.weight": "blk.{n}.ffn_gate.weight",
-    "layers.{n}.ffn.gate.bias": "blk.{n}.ffn_gate.bias",
-    "layers.{n}.ffn.up.weight": "blk.{n}.ffn_up.weight",
-    "layers.{n}.ffn.up.bias": "blk.{n}.ffn_up.bias",
-    "layers.{n}.ffn.down.weight": "blk.{n}.ffn_down.weight",
-    "layers.{n}.ffn.down.bias": "blk.{n}.ffn_down.bias",
-    "norm.weight": "output_norm.weight",
-    "head.weight": gguf.HEAD,
-}
 IGNORES = (
     Ignore("model.layers.*.self_attn.rotary_emb.inv_freq", "computed from the config"),
     Ignore("model.rotary_emb.inv_freq", "computed from the config"),
@@ -145,6 +97,6 @@ FAMILY = Family(
     name="llama",
     claims=(Claim(hf="LlamaForCausalLM"), Claim(gguf="llama")),
     config={"hf": from_hf, "gguf": from_gguf},
-    weights={"hf": WEIGHTS, "gguf": GGUF_WEIGHTS},
+    weights={"hf": WEIGHTS, "gguf": gguf.WEIGHTS},
     ignores=IGNORES,
 )

@@ -68,36 +68,7 @@ def from_gguf(read: Fields) -> ModelConfig:
 
     Raises: FileError naming the key or the tensor.
     """
-    sizes = gguf.read_sizes(read, "qwen3")
-    norm = gguf.read_norm(read, "qwen3")
-    head_norm = ComponentConfig("norm", "rmsnorm", {**norm.options, "width": sizes.head_dim})
-    attention = ComponentConfig(
-        "attention",
-        "gqa",
-        {
-            "heads": sizes.heads,
-            "kv_heads": sizes.kv_heads,
-            "head_dim": sizes.head_dim,
-            "biases": gguf.read_biases(read),
-            "qk_norm": head_norm,
-            "position": gguf.read_rope(read, "qwen3", sizes.head_dim, style="half"),
-        },
-    )
-    ffn = gguf.read_ffn(read, sizes.hidden)
-    layer = LayerConfig(
-        (SublayerConfig("attention", norm, attention), SublayerConfig("ffn", norm, ffn))
-    )
-    return ModelConfig(
-        family="qwen3",
-        width=sizes.width,
-        vocabulary=sizes.vocabulary,
-        context=sizes.context,
-        layers=(layer,) * sizes.layers,
-        norm=norm,
-        tied=not read.has_tensor(gguf.HEAD),
-        bos=gguf.read_special(read, sizes.vocabulary, "bos"),
-        eos=gguf.read_special(read, sizes.vocabulary, "eos", "eot"),
-    )
+    return gguf.read_config(read, "qwen3", style="half", qk_norm=True)
 
 
 def read_windows(read: Fields, sizes: Sizes) -> list[int]:
@@ -142,32 +113,12 @@ WEIGHTS = {
     "norm.weight": "model.norm.weight",
     "head.weight": "lm_head.weight",
 }
-GGUF_WEIGHTS = {
-    "embedding.weight": gguf.TABLE,
-    "layers.{n}.attention_norm.weight": "blk.{n}.attn_norm.weight",
-    "layers.{n}.attention.q.weight": "blk.{n}.attn_q.weight",
-    "layers.{n}.attention.q.bias": "blk.{n}.attn_q.bias",
-    "layers.{n}.attention.q_norm.weight": "blk.{n}.attn_q_norm.weight",
-    "layers.{n}.attention.k.weight": "blk.{n}.attn_k.weight",
-    "layers.{n}.attention.k.bias": "blk.{n}.attn_k.bias",
-    "layers.{n}.attention.k_norm.weight": "blk.{n}.attn_k_norm.weight",
-    "layers.{n}.attention.v.weight": "blk.{n}.attn_v.weight",
-    "layers.{n}.attention.v.bias": "blk.{n}.attn_v.bias",
-    "layers.{n}.attention.o.weight": "blk.{n}.attn_output.weight",
-    "layers.{n}.attention.o.bias": "blk.{n}.attn_output.bias",
-    "layers.{n}.ffn_norm.weight": "blk.{n}.ffn_norm.weight",
-    "layers.{n}.ffn.gate.weight": "blk.{n}.ffn_gate.weight",
-    "layers.{n}.ffn.up.weight": "blk.{n}.ffn_up.weight",
-    "layers.{n}.ffn.down.weight": "blk.{n}.ffn_down.weight",
-    "norm.weight": "output_norm.weight",
-    "head.weight": gguf.HEAD,
-}
 IGNORES = (Ignore("model.rotary_emb.inv_freq", "computed from the config"), *gguf.IGNORES)
 FAMILY = Family(
     name="qwen3",
     claims=(Claim(hf="Qwen3ForCausalLM"), Claim(gguf="qwen3")),
     config={"hf": from_hf, "gguf": from_gguf},
-    weights={"hf": WEIGHTS, "gguf": GGUF_WEIGHTS},
+    weights={"hf": WEIGHTS, "gguf": gguf.WEIGHTS},
     ignores=IGNORES,
     default_checkpoint=default_model_path,
 )

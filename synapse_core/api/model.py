@@ -168,7 +168,7 @@ def load(
     threads: int | None = None,
     registry: Registry | None = None,
 ) -> Model:
-    """Load a model: a folder, a .safetensors or .syn file, or None for the one that is installed.
+    """Load a model: a folder, a .safetensors, .gguf or .syn file, or None for the installed one.
 
     `backend` "auto" takes the fastest that works here; a named one never falls back. The other
     options are those of `synapse_core.api.build`.

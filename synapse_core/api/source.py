@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from synapse_core.errors import FileError, UsageError
+from synapse_core.errors import FileError, PluginConflict, PluginError, UsageError
 from synapse_core.hookspecs import Registry
 from synapse_core.loaders import Checkpoint
 
@@ -22,7 +22,9 @@ def open_checkpoint(path: Path, registry: Registry) -> Checkpoint:
     Raises: FileError when there is nothing, or nothing that an installed loader reads.
     """
     if not path.exists():
-        raise FileError(path, "does not exist; name a model folder, a .safetensors or a .syn file")
+        raise FileError(
+            path, "does not exist; name a model folder or a .safetensors, .gguf or .syn file"
+        )
     names = registry.names("weight_loader")
     for name in names:
         loader = registry.get("weight_loader", name)
@@ -34,14 +36,16 @@ def open_checkpoint(path: Path, registry: Registry) -> Checkpoint:
 
 
 def default_model(registry: Registry) -> Path:
-    """Return the model that an installed family brings along.
+    """Return the model that an installed family brings along; one that fails to import has none.
 
     Raises: UsageError when none does.
     """
     for name in registry.names("model"):
-        found = getattr(registry.get("model", name), "default_checkpoint", None)
-        if found is not None:
-            return Path(found() if callable(found) else found)
-    raise UsageError(
-        "no model is named and no installed plugin brings one; `pip install 'synapse[decoder]'`"
-    )
+        try:
+            family = registry.get("model", name)
+        except (PluginError, PluginConflict):
+            continue
+        if family.default_checkpoint is not None:
+            return Path(family.default_checkpoint())
+    advice = registry.advice("model", "")
+    raise UsageError(f"no model is named and no installed plugin brings one{advice}")

@@ -73,8 +73,9 @@ def run(
 ) -> None:
     """Continue a text, streaming to stdout; without a prompt, from the beginning.
 
-    MODEL is a folder with config.json and safetensors, or a .syn file; without one, the model that
-    an installed plugin brings. Ctrl-C stops it: what was written stays, the exit code is 130.
+    MODEL is a folder with config.json and safetensors, a .gguf or a .syn file; without one, the
+    model that an installed plugin brings. Ctrl-C stops it: what was written stays, the exit code
+    is 130.
     """
     if logprobs is not None and not as_json:
         raise UsageError("--logprobs is part of the report: give --json too")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import attrs
@@ -25,6 +25,7 @@ class Rope:
 
     `style` pairs columns (i, i + R/2) ("half") or (2i, 2i + 1) ("interleaved"). `rotary_dim` R
     columns of each head turn, default all. `scaling` is {"type": name in SCALINGS, parameters…}.
+    `factors`, one for each pair, divide the frequencies after that: GGUF files carry a scaling so.
 
     Source: Su et al. 2021, section 3.2.
     """
@@ -34,6 +35,7 @@ class Rope:
     rotary_dim: int | None = None
     style: str = "half"
     scaling: Mapping[str, Any] = attrs.field(factory=dict)
+    factors: Sequence[float] | None = None
 
     def __attrs_post_init__(self) -> None:
         """Check the options.
@@ -49,6 +51,7 @@ class Rope:
             raise refuse(kind, name, f"{problem}; rotary_dim must be even and at most head_dim")
         choice(kind, name, "scaling type", self.scaling_type, SCALINGS)
         self._check_scaling()
+        self._check_factors()
 
     @property
     def turned(self) -> int:
@@ -82,6 +85,16 @@ class Rope:
             problem = f"scaling {self.scaling_type!r} takes no {unknown[0]!r}"
             raise refuse(kind, name, problem)
 
+    def _check_factors(self) -> None:
+        kind, name = "position", "rope"
+        if self.factors is None:
+            return
+        if len(self.factors) != self.turned // 2:
+            problem = f"{len(self.factors)} factors, {self.turned // 2} pairs of columns"
+            raise refuse(kind, name, f"{problem}; there must be one for each")
+        for factor in self.factors:
+            finite(kind, name, "factors", factor, least=LEAST_PARAMETER)
+
     def build(self, g: FunctionBuilder, x: Tensor, w: WeightScope) -> Tensor:
         """Turn q or k; the frequencies are a constant shared by all layers that have the same.
 
@@ -90,6 +103,8 @@ class Rope:
         """
         basis = RopeBasis(float(self.theta), self.turned, g.graph.context)
         inv_freq, magnitude = SCALINGS[self.scaling_type].rule(basis, self.scaling)
+        if self.factors is not None:
+            inv_freq = inv_freq / np.asarray(self.factors, dtype=np.float32)
         return g.op(
             "rope",
             x,

@@ -1,4 +1,4 @@
-"""Reading the fields of a JSON object from outside: every error names file and key."""
+"""Reading a config from outside, JSON or GGUF keys: every error names file and key."""
 
 from __future__ import annotations
 
@@ -9,6 +9,8 @@ from typing import Any
 import attrs
 
 from synapse_core.errors import FileError
+from synapse_core.formats import format_named
+from synapse_core.loaders import FileTensor
 
 REQUIRED: Any = object()
 # Larger than any real model's, small enough that no product of two overflows 64 bits.
@@ -24,11 +26,14 @@ class Fields:
     """An object of a file; `path` is where it lies in it, as "rope_scaling." for a nested one.
 
     A key with a `default` may be absent. It may be null only where the default is None.
+    `tensors` are the checkpoint's: a GGUF file says by them what a config.json says by keys (a
+    head of its own, biases, the factors of a scaled rope).
     """
 
     file: str
     values: Mapping[str, Any]
     path: str = ""
+    tensors: Mapping[str, FileTensor] = attrs.field(factory=dict)
 
     def error(self, key: str, problem: str) -> FileError:
         """Return the error of a key."""
@@ -147,6 +152,51 @@ class Fields:
                     key, f"found {_shown(found)}, expected ids from 0 to {vocabulary - 1}"
                 )
         return tuple(dict.fromkeys(ids))
+
+    def has_tensor(self, name: str) -> bool:
+        """Whether the checkpoint has a tensor of that name."""
+        return name in self.tensors
+
+    def tensor_rows(self, name: str, *, most: int) -> int:
+        """Return how many rows a matrix has, 1 to `most`.
+
+        Raises: FileError when it is missing or no such matrix.
+        """
+        tensor = self._tensor(name)
+        if len(tensor.shape) != 2 or not 1 <= tensor.rows <= most:
+            problem = f"is {tensor.shape}, expected a matrix of 1 to {most} rows"
+            raise self._tensor_error(tensor, problem)
+        return tensor.rows
+
+    def tensor_numbers(
+        self, name: str, count: int, *, least: float, most: float
+    ) -> tuple[float, ...]:
+        """Return the numbers of a small vector that is part of the config, `least` to `most`.
+
+        The family lists it in its `ignores`, since no op reads it.
+
+        Raises: FileError when it is missing, has another count, or a number out of range.
+        """
+        tensor = self._tensor(name)
+        if tensor.shape != (count,) or tensor.format not in ("f32", "f16", "bf16"):
+            problem = f"is {tensor.shape} in {tensor.format}, expected ({count},) in f32"
+            raise self._tensor_error(tensor, problem)
+        numbers = format_named(tensor.format).decode(tensor.raw(), count)[0].tolist()
+        for index, number in enumerate(numbers):
+            if not least <= number <= most:
+                problem = f"number {index} is {number:g}, expected {least:g} to {most:g}"
+                raise self._tensor_error(tensor, problem)
+        return tuple(numbers)
+
+    def _tensor(self, name: str) -> FileTensor:
+        tensor = self.tensors.get(name)
+        if tensor is None:
+            raise FileError(self.file, "is missing", field=f"tensor {name!r}")
+        return tensor
+
+    def _tensor_error(self, tensor: FileTensor, problem: str) -> FileError:
+        field = f"tensor {tensor.name!r}"
+        return FileError(tensor.file, problem, field=field, offset=tensor.offset)
 
     def _value(self, key: str, default: Any) -> Any:
         if key not in self.values:

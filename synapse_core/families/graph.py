@@ -26,7 +26,8 @@ def model_config(family: Family, checkpoint: Checkpoint) -> ModelConfig:
         raise Unavailable(
             f"{checkpoint.path}: family {family.name!r} reads {known}, not {checkpoint.source}"
         )
-    return read(Fields(config_file(checkpoint), checkpoint.metadata))
+    fields = Fields(config_file(checkpoint), checkpoint.metadata, tensors=checkpoint.tensors)
+    return read(fields)
 
 
 def build_graph(

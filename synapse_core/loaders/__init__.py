@@ -1,6 +1,15 @@
 """Readers of checkpoint files."""
 
 from synapse_core.loaders.contract import Checkpoint, FileTensor, WeightLoader
+from synapse_core.loaders.gguf import GGUF, GgufLoader
 from synapse_core.loaders.safetensors import SAFETENSORS, SafetensorsLoader
 
-__all__ = ["SAFETENSORS", "Checkpoint", "FileTensor", "SafetensorsLoader", "WeightLoader"]
+__all__ = [
+    "GGUF",
+    "SAFETENSORS",
+    "Checkpoint",
+    "FileTensor",
+    "GgufLoader",
+    "SafetensorsLoader",
+    "WeightLoader",
+]

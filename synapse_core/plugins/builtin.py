@@ -72,6 +72,12 @@ BUILTIN: tuple[Provides, ...] = (
         "synapse_core.loaders.safetensors:SAFETENSORS",
         "Folders with config.json and safetensors.",
     ),
+    Provides(
+        "weight_loader",
+        "gguf",
+        "synapse_core.loaders.gguf:GGUF",
+        "GGUF files of version 2 and 3, whole or in shards.",
+    ),
     *(
         Provides("op", name, f"synapse_core.ops.{path}", "See docs/ops.md.")
         for name, path in _OPS.items()

@@ -203,6 +203,16 @@ def test_a_scaling_that_lacks_what_it_needs_is_refused_when_it_is_built(
     assert str(caught.value).startswith(f"position 'rope': {text}")
 
 
+def test_factors_divide_each_frequency_after_the_scaling() -> None:
+    factors = [1.0, 2.0, 4.0, 8.0]
+    scaling = {"type": "linear", "factor": 2.0}
+    rope = Rope(head_dim=8, theta=1e4, scaling=scaling, factors=factors)
+    source = build(rope).weights["rope.inv_freq"].source
+    assert isinstance(source, Constant)
+    expected = RopeBasis(1e4, 8).inv_freq() / 2 / np.float32(factors)
+    np.testing.assert_array_equal(source.values[0], expected)
+
+
 def test_a_learned_table_has_a_row_for_each_position_and_the_offset() -> None:
     weight = build(Learned(context=10, offset=2)).weights["c.weight"]
     assert (weight.rows, weight.cols) == (12, WIDTH)
@@ -253,6 +263,12 @@ def test_the_sinusoidal_table_interleaves_sine_and_cosine() -> None:
         (
             lambda: Rope(head_dim=8, theta=1e4, scaling={**YARN, "mscale": "1"}),
             "position 'rope': scaling mscale is '1'; must be a finite number",
+            lambda: Rope(head_dim=8, theta=1e4, factors=[1.0] * 3),
+            "position 'rope': 3 factors, 4 pairs of columns; there must be one for each",
+        ),
+        (
+            lambda: Rope(head_dim=8, theta=1e4, factors=[1.0, 0.0, 1.0, 1.0]),
+            "position 'rope': factors is 0.0; must be a finite number",
         ),
         (
             lambda: build(Sinusoidal(context=1 << 24)),

@@ -2,11 +2,16 @@
 
 Paper: Touvron et al. 2023, arXiv 2302.13971; Llama 3: Grattafiori et al. 2024, arXiv 2407.21783.
 Reference: `LlamaForCausalLM` of transformers, models/llama/modeling_llama.py.
+
+In GGUF, `llama` is every dense model of this shape, Mistral among them (the file says nothing of
+its window). The converter reorders the rows of q and k of each head so that the pairs that turn
+together lie side by side: rope is interleaved there, and half and half in safetensors.
 """
 
 from __future__ import annotations
 
 from synapse_core.families import Claim, Family, Fields, Ignore, ModelConfig
+from synapse_model_decoder import gguf
 from synapse_model_decoder.hf import (
     attention,
     attention_options,
@@ -32,6 +37,14 @@ def from_hf(read: Fields) -> ModelConfig:
     ffn = read_ffn(read, sizes.hidden, bias=read.flag("mlp_bias", False))
     layers = [plain_layer(norm, mixer, ffn)] * sizes.layers
     return read_model(read, "llama", sizes, layers=layers, norm=norm, rope=rope)
+
+
+def from_gguf(read: Fields) -> ModelConfig:
+    """Read the keys of a GGUF file.
+
+    Raises: FileError naming the key or the tensor.
+    """
+    return gguf.read_config(read, "llama", style="interleaved")
 
 
 WEIGHTS = {
@@ -63,11 +76,12 @@ HEAD_NORMS = {
 IGNORES = (
     Ignore("model.layers.*.self_attn.rotary_emb.inv_freq", "computed from the config"),
     Ignore("model.rotary_emb.inv_freq", "computed from the config"),
+    *gguf.IGNORES,
 )
 FAMILY = Family(
     name="llama",
-    claims=(Claim(hf="LlamaForCausalLM"),),
-    config={"hf": from_hf},
-    weights={"hf": WEIGHTS},
+    claims=(Claim(hf="LlamaForCausalLM"), Claim(gguf="llama")),
+    config={"hf": from_hf, "gguf": from_gguf},
+    weights={"hf": WEIGHTS, "gguf": gguf.WEIGHTS},
     ignores=IGNORES,
 )

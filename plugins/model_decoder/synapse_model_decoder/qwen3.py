@@ -7,6 +7,7 @@ Reference: `Qwen3ForCausalLM` of transformers, models/qwen3/modeling_qwen3.py.
 from __future__ import annotations
 
 from synapse_core.families import Claim, ComponentConfig, Family, Fields, ModelConfig
+from synapse_model_decoder import gguf
 from synapse_model_decoder.hf import (
     attention,
     attention_options,
@@ -40,12 +41,20 @@ def from_hf(read: Fields) -> ModelConfig:
     return read_model(read, "qwen3", sizes, layers=layers, norm=norm, rope=rope)
 
 
+def from_gguf(read: Fields) -> ModelConfig:
+    """Read the keys of a GGUF file; q and k keep their rows there, unlike LLaMA's.
+
+    Raises: FileError naming the key or the tensor.
+    """
+    return gguf.read_config(read, "qwen3", style="half", qk_norm=True)
+
+
 WEIGHTS = {**LLAMA, **HEAD_NORMS}
 FAMILY = Family(
     name="qwen3",
-    claims=(Claim(hf="Qwen3ForCausalLM"),),
-    config={"hf": from_hf},
-    weights={"hf": WEIGHTS},
+    claims=(Claim(hf="Qwen3ForCausalLM"), Claim(gguf="qwen3")),
+    config={"hf": from_hf, "gguf": from_gguf},
+    weights={"hf": WEIGHTS, "gguf": gguf.WEIGHTS},
     ignores=IGNORES,
     refuses={"Qwen3MoeForCausalLM": "a mixture of experts"},
     default_checkpoint=default_model_path,

@@ -263,6 +263,8 @@ def test_the_sinusoidal_table_interleaves_sine_and_cosine() -> None:
         (
             lambda: Rope(head_dim=8, theta=1e4, scaling={**YARN, "mscale": "1"}),
             "position 'rope': scaling mscale is '1'; must be a finite number",
+        ),
+        (
             lambda: Rope(head_dim=8, theta=1e4, factors=[1.0] * 3),
             "position 'rope': 3 factors, 4 pairs of columns; there must be one for each",
         ),

@@ -44,8 +44,10 @@ def judge(python: Path, folder: Path) -> None:
     wanted = {"synapse", "synapse-model-decoder", "synapse-backend-cpu"}
     assert states == dict.fromkeys(wanted, "ok"), states
     assert "ziglang" not in pip(python, "list"), "ziglang is installed: nothing is proven"
-    text = call(python, "run", "--backend", "cpu", "-n", "40", "--seed", "1", cwd=folder)
-    assert len(text.split()) > 10, text
+    text = call(python, "run", "--backend", "cpu", "-p", "Once upon a time", "--echo", cwd=folder)
+    assert text.startswith("Once upon a time there was"), text
+    assert len(text.split()) > 20, text
+    assert call(python, "run", "--seed", "1", cwd=folder).strip(), "nothing without a prompt"
     print("the shipped model says:", text.strip())
 
 

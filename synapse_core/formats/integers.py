@@ -5,6 +5,8 @@ from __future__ import annotations
 import attrs
 import numpy as np
 
+from synapse_core.formats.contract import Runs
+
 
 @attrs.frozen
 class Int8:
@@ -51,6 +53,7 @@ class Q80:
     name: str = "q8_0"
     code: int = 6
     block: int = 32
+    run: int = 32
 
     def accepts(self, cols: int) -> bool:
         """Widths that are whole blocks."""
@@ -78,14 +81,13 @@ class Q80:
 
     def decode(self, raw: np.ndarray, cols: int) -> np.ndarray:
         """Return scale · code."""
-        scale, codes = self.split(raw, cols)
-        return (scale[..., None] * codes.astype(np.float32)).reshape(len(raw), cols)
+        return self.split(raw, cols).numbers()
 
-    def split(self, raw: np.ndarray, cols: int) -> tuple[np.ndarray, np.ndarray]:
-        """Return the scales, float32 (rows, blocks), and the codes, int8 (rows, blocks, 32)."""
+    def split(self, raw: np.ndarray, cols: int) -> Runs:
+        """Return a scale and 32 codes for each block."""
         blocks = np.ascontiguousarray(raw).reshape(len(raw), cols // 32, 34)
         scale = np.ascontiguousarray(blocks[..., :2]).view("<f2")[..., 0].astype(np.float32)
-        return scale, np.ascontiguousarray(blocks[..., 2:]).view(np.int8)
+        return Runs(scale, np.ascontiguousarray(blocks[..., 2:]).view(np.int8))
 
 
 def quantise(x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -23,7 +23,7 @@ def model_argument(*, required: bool = True) -> Callable[[Command], Command]:
 def format_options(command: Command) -> Command:
     """Add how weights, products and states are held."""
     options = (
-        click.option("--format", help="Re-encode the matrices: f32, f16, bf16, int8, q8_0."),
+        click.option("--format", help="Re-encode the matrices: f16, int8, q8_0, q4_k …"),
         click.option("--arith", help="Arithmetic of products: f32, bf16, a8/32, a8/row."),
         click.option("--kv", help="Type of keys and values: f32, f16, bf16."),
         click.option("--ctx", "context", type=int, help="Positions to plan memory for."),

@@ -13,7 +13,7 @@ from synapse_core.formats.search import fit_lines, fit_scales
 
 SUPER = 256
 # Super-blocks encoded at a time: what the search holds of them stays in a core's own cache.
-CHUNK = 128
+CHUNK = 256
 
 
 @attrs.frozen
@@ -29,7 +29,6 @@ class LineBlocks:
     name: str
     code: int
     bits: int
-    steps: tuple[float, ...]
     block: int = SUPER
     run: int = 32
 
@@ -52,7 +51,7 @@ class LineBlocks:
 
     def _encode(self, x: np.ndarray) -> np.ndarray:
         most = (1 << self.bits) - 1
-        lines = fit_lines(np.ascontiguousarray(x.reshape(-1, 32).T), most, self.steps)
+        lines = fit_lines(np.ascontiguousarray(x.reshape(-1, 32).T), most)
         d, scales = _six_bits(lines[0].reshape(-1, 8))
         dmin, minima = _six_bits(-lines[1].reshape(-1, 8))
         runs = x.reshape(-1, 8, 32)
@@ -97,7 +96,6 @@ class SixBitBlocks:
     code: int = 13
     block: int = SUPER
     run: int = 16
-    steps: tuple[float, ...] = (0.0, *(sign * n / 10 for n in range(1, 10) for sign in (-1, 1)))
 
     def accepts(self, cols: int) -> bool:
         """Widths that are whole super-blocks."""
@@ -114,7 +112,7 @@ class SixBitBlocks:
 
     def _encode(self, x: np.ndarray) -> np.ndarray:
         runs = x.reshape(-1, 16, 16)
-        fitted = fit_scales(np.ascontiguousarray(x.reshape(-1, 16).T), 32, self.steps)
+        fitted = fit_scales(np.ascontiguousarray(x.reshape(-1, 16).T), 32)
         fitted = fitted.reshape(-1, 16)
         # The scale farthest from zero gets −128: int8 has one more below zero than above.
         farthest = np.abs(fitted).argmax(axis=1)[:, None]
@@ -193,7 +191,6 @@ def _unpack_six(packed: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return scales, minima
 
 
-# How far from the plain guess the search goes: as far as llama.cpp's does.
-Q4_K = LineBlocks("q4_k", 11, 4, tuple(n / 10 for n in range(-10, 11)))
-Q5_K = LineBlocks("q5_k", 12, 5, tuple(n / 10 for n in range(-5, 11)))
+Q4_K = LineBlocks("q4_k", 11, 4)
+Q5_K = LineBlocks("q5_k", 12, 5)
 Q6_K = SixBitBlocks()

@@ -67,15 +67,15 @@ class Q80:
         """Quantise each block by max |x| / 127, halves away from zero, as ggml does."""
         blocks = np.ascontiguousarray(rows, dtype=np.float32).reshape(-1, 32)
         scale = np.abs(blocks).max(axis=1, keepdims=True) / np.float32(127)
-        with np.errstate(divide="ignore"):
-            inverse = np.where(scale == 0, np.float32(0), np.float32(1) / scale)
-        scaled = blocks * inverse
-        whole = np.trunc(scaled)
-        # Adding 0.5 and cutting would round the float32 just below 0.5 up; the remainder is exact.
-        away = np.abs(scaled - whole) >= np.float32(0.5)
-        codes = (whole + np.copysign(away.astype(np.float32), scaled)).astype(np.int8)
         raw = np.empty((len(blocks), 34), dtype=np.uint8)
-        raw[:, :2] = scale.astype("<f2").view(np.uint8)
+        with np.errstate(all="ignore"):  # what is no number, or too large, gets some code
+            inverse = np.where(scale == 0, np.float32(0), np.float32(1) / scale)
+            scaled = blocks * inverse
+            whole = np.trunc(scaled)
+            # Adding 0.5 and cutting would round the float32 just below 0.5 up; this is exact.
+            away = np.abs(scaled - whole) >= np.float32(0.5)
+            codes = (whole + np.copysign(away.astype(np.float32), scaled)).astype(np.int8)
+            raw[:, :2] = scale.astype("<f2").view(np.uint8)
         raw[:, 2:] = codes.view(np.uint8)
         return raw.reshape(len(rows), self.row_bytes(rows.shape[1]))
 

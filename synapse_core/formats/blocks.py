@@ -42,7 +42,7 @@ class SmallBlocks:
         return self._high_at + (4 if self.bits == 5 else 0)
 
     def encode(self, rows: np.ndarray) -> np.ndarray:
-        """Spread the codes from the least number to the greatest, or from the one farthest from zero.
+        """Spread the codes from the least number to the greatest, or from the farthest from zero.
 
         The bytes are those of the `gguf` package, where the inverse of the scale is finite.
         """
@@ -55,7 +55,7 @@ class SmallBlocks:
                 scale, x, offset = (x.max(axis=1, keepdims=True) - low) / most, x - low, 0.5
                 fields.append(half_bytes(low))
             else:
-                # The farthest number gets the code 0: there is one more below the middle than above.
+                # The farthest number gets the code 0: below the middle there is one more.
                 farthest = np.abs(x).argmax(axis=1)[:, None]
                 scale, offset = np.take_along_axis(x, farthest, 1) / -middle, middle + 0.5
             inverse = np.where(scale == 0, np.float32(0), np.float32(1) / scale)

@@ -76,9 +76,7 @@ class CarriedFormat:
             blocks[:, where] = (part & np.uint8(kept)) | np.resize(np.uint8(value), part.shape[1])
         runs = (len(raw), cols // self.block * scale.shape[1])
         codes = self._decoded(blocks).astype(np.int8).reshape(*runs, -1)
-        return Runs(
-            scale.reshape(runs), codes, None if minimum is None else minimum.reshape(runs)
-        )
+        return Runs(scale.reshape(runs), codes, None if minimum is None else minimum.reshape(runs))
 
     def _decoded(self, blocks: Blocks) -> np.ndarray:
         if not len(blocks):

@@ -8,7 +8,7 @@ import numpy as np
 
 
 class Runs(NamedTuple):
-    """Rows of a block format taken apart: a number is scale · code, then + minimum where there is one.
+    """Rows of a block format taken apart: a number is scale · code, then + minimum if any.
 
     Shapes: scale (rows, runs) float32; codes (rows, runs, columns of a run) int8; minimum as scale,
     or None where the format has none, and nothing is added.

@@ -65,9 +65,7 @@ def assert_same_bits(found: np.ndarray, expected: np.ndarray) -> None:
     """Every bit of every number; of a NaN only that it is one."""
     number = ~np.isnan(expected)
     np.testing.assert_array_equal(np.isnan(found), ~number)
-    np.testing.assert_array_equal(
-        found.view(np.uint32)[number], expected.view(np.uint32)[number]
-    )
+    np.testing.assert_array_equal(found.view(np.uint32)[number], expected.view(np.uint32)[number])
 
 
 @pytest.mark.parametrize("name", OF_GGUF)
@@ -92,7 +90,9 @@ def test_any_bytes_decode_to_gguf_s_bits(name):
 @pytest.mark.parametrize("name", OF_GGUF)
 def test_edge_blocks_decode_to_gguf_s_bits(name):
     raw = edge_blocks(name)
-    assert_same_bits(FORMATS[name].split(raw, FORMATS[name].block).numbers(), gguf_decode(raw, name))
+    assert_same_bits(
+        FORMATS[name].split(raw, FORMATS[name].block).numbers(), gguf_decode(raw, name)
+    )
 
 
 @pytest.mark.parametrize("name", CARRIED)

@@ -87,7 +87,9 @@ def test_rows_together_equal_rows_alone(arith, format):
         np.testing.assert_array_equal(y[0].view(np.uint32), all_[t].view(np.uint32))
 
 
-@pytest.mark.parametrize(("arith", "format"), [(F32, "f16"), (A8_32, "q8_0"), (A8_32, "mixed"), (F32, "mixed")])
+@pytest.mark.parametrize(
+    ("arith", "format"), [(F32, "f16"), (A8_32, "q8_0"), (A8_32, "mixed"), (F32, "mixed")]
+)
 def test_pairs_together_equal_pairs_alone(arith, format):
     """Also where each pair has a format of its own, as a file of q4_k with some q6_k has."""
     xt = tensor(numbers(3, 256))

@@ -14,9 +14,8 @@ from synapse_core.formats.superblocks import Q4_K, Q5_K, Q6_K
 _BLOCKS: tuple[BlockFormat, ...] = (Q8_0, Q4_0, Q4_1, Q5_0, Q5_1, Q4_K, Q5_K, Q6_K, I8_G16)
 BLOCK_FORMATS: dict[str, BlockFormat] = {format.name: format for format in _BLOCKS}
 # What a program can hold; every kernel that reads weights reads them all.
-HELD_FORMATS: dict[str, WeightFormat] = {
-    format.name: format for format in (F32, F16, BF16, INT8, *_BLOCKS)
-}
+_HELD: tuple[WeightFormat, ...] = (F32, F16, BF16, INT8, *_BLOCKS)
+HELD_FORMATS: dict[str, WeightFormat] = {format.name: format for format in _HELD}
 FORMATS: dict[str, WeightFormat] = {**HELD_FORMATS, **CARRIED}
 
 __all__ = [

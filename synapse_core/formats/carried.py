@@ -73,7 +73,9 @@ class CarriedFormat:
         blocks = blocks.copy()
         for where, kept, value in self.ones:
             part = blocks[:, where]
-            blocks[:, where] = (part & np.uint8(kept)) | np.resize(np.uint8(value), part.shape[1])
+            blocks[:, where] = (part & np.uint8(kept)) | np.resize(
+                np.array(value, np.uint8), part.shape[1]
+            )
         runs = (len(raw), cols // self.block * scale.shape[1])
         codes = self._decoded(blocks).astype(np.int8).reshape(*runs, -1)
         return Runs(scale.reshape(runs), codes, None if minimum is None else minimum.reshape(runs))

@@ -45,7 +45,7 @@ class LineBlocks:
         return 48 if self.bits == 5 else 16
 
     def encode(self, rows: np.ndarray) -> np.ndarray:
-        """Fit a line to each run, then quantise the lines, then the numbers by what became of them."""
+        """Fit a line to each run, quantise the lines, then the numbers by what became of them."""
         raw = _in_chunks(rows, self._codes_at + 128, self._encode)
         return raw.reshape(len(rows), self.row_bytes(rows.shape[1]))
 
@@ -116,9 +116,8 @@ class SixBitBlocks:
         fitted = fitted.reshape(-1, 16)
         # The scale farthest from zero gets −128: int8 has one more below zero than above.
         farthest = np.abs(fitted).argmax(axis=1)[:, None]
-        d = np.take_along_axis(fitted, farthest, 1)[:, 0] / np.float32(-128) + np.float32(
-            0
-        )  # no −0
+        d = np.take_along_axis(fitted, farthest, 1)[:, 0] / np.float32(-128)
+        d += np.float32(0)  # −0 becomes 0
         scales = np.rint(np.nan_to_num(fitted / d[:, None], nan=0.0))
         scales = np.clip(scales, -128, 127).astype(np.int8)
         codes = np.nan_to_num(np.rint(runs / (_stored(d) * scales)[..., None]), nan=0.0)

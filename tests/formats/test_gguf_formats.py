@@ -1,4 +1,4 @@
-"""The block formats of GGUF: decoded as the gguf package does, encoded as well as llama.cpp does."""
+"""The block formats of GGUF: decoded as the gguf package does, encoded as llama.cpp does."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ gguf = pytest.importorskip("gguf")
 SMALL = ("q4_0", "q4_1", "q5_0", "q5_1")
 SUPER = ("q4_k", "q5_k", "q6_k")
 OF_GGUF = tuple(name for name in (*BLOCK_FORMATS, *CARRIED) if name != "i8g16")
-# Where a type keeps a float16 scale or minimum in a block; iq1_m's is strewn, mxfp4 has an exponent.
+# Where a type keeps float16 scales and minima; iq1_m's is strewn, mxfp4 has an exponent.
 HALVES = {
     "q8_0": (0,), "q4_0": (0,), "q4_1": (0, 2), "q5_0": (0,), "q5_1": (0, 2), "q4_k": (0, 2),
     "q5_k": (0, 2), "q6_k": (208,), "q2_k": (80, 82), "q3_k": (108,), "iq4_nl": (0,),
@@ -24,9 +24,9 @@ HALVES = {
 }  # fmt: skip
 # Zero, less than zero, infinite, no number, the least and the greatest
 EDGE_SCALES = (0.0, -0.0, -1.5, np.inf, -np.inf, np.nan, 2.0**-24, 65504.0)
-# Units: mean squared error of 1000 × 1024 numbers, standard normal or of Student's t with 3 degrees,
-# times 0.03, from numpy's default_rng(7). Made by ggml_quantize_chunk without importance of ggml
-# 0.25.3 as llama-cpp-python 0.3.36 builds it on x86-64.
+# Units: mean squared error of 1000 × 1024 numbers, standard normal or of Student's t with 3
+# degrees, times 0.03, from numpy's default_rng(7). Made by ggml_quantize_chunk without importance
+# of ggml 0.25.3 as llama-cpp-python 0.3.36 builds it on x86-64.
 LLAMA_CPP = {
     ("normal", "q4_k"): 4.585712e-06, ("normal", "q5_k"): 1.174243e-06,
     ("normal", "q6_k"): 2.833890e-07, ("student", "q4_k"): 2.308232e-05,
@@ -45,7 +45,7 @@ def random_bytes(name: str, rows: int = 40, cols: int = 1024) -> np.ndarray:
 
 
 def edge_blocks(name: str) -> np.ndarray:
-    """One block a row: every edge scale in every field, over codes all zero, all one, and random."""
+    """One block a row: every edge scale in every field, over bits all zero, all one, random."""
     block_bytes = FORMATS[name].row_bytes(FORMATS[name].block)
     noise = np.random.default_rng(4).integers(0, 256, block_bytes, dtype=np.uint8)
     rows = []

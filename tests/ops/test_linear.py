@@ -73,7 +73,7 @@ def tree(lanes: list[np.float32]) -> np.float32:
 
 @pytest.mark.parametrize("format", BLOCK_FORMATS)
 def test_a8_32_adds_runs_and_their_minima_in_order(format):
-    """Scalar by scalar: each run's integer sum, then its minimum, into the lane of its 32 columns."""
+    """Scalar by scalar: each run's integer sum, then its minimum, into its 32 columns' lane."""
     x, w = numbers(2, 2560), Weight.of(numbers(3, 2560, seed=6), format)
     (y,) = run(LINEAR, [x, w, None], arith="a8/32")
     parts = BLOCK_FORMATS[format].split(w.raw(), 2560)

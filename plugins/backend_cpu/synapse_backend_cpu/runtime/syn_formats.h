@@ -75,10 +75,9 @@ static inline void syn_expand_small(int8_t *code, float *scale, float *minimum, 
     if (has_minimum) *minimum = syn_half_at(block + 2);
     syn_take_nibbles(code, nibbles, 0, 16);
     syn_take_nibbles(code + 16, nibbles, 4, 16);
-    for (uint32_t i = 0; i < 32; i++) {
-        int32_t fifth = has_fifth ? bits[i / 8] >> i % 8 & 1 : 0;
-        code[i] = (int8_t)(code[i] + (fifth << 4) - middle);
-    }
+    if (has_fifth)
+        for (uint32_t i = 0; i < 32; i++) code[i] = (int8_t)(code[i] | (bits[i / 8] >> i % 8 & 1) << 4);
+    for (uint32_t i = 0; i < 32; i++) code[i] = (int8_t)(code[i] - middle);
 }
 
 /* q4_k, q5_k: d, dmin, 6-bit scales and minima (8 each in 12 bytes), the fifth bits of q5_k, nibbles.
@@ -110,13 +109,10 @@ static inline void syn_expand_six(int8_t *code, float scale[2], const uint8_t *b
     syn_add_high(code, block + 128 + half * 32, quarter * 2, 3, 32);
 }
 
-/* Columns 32 k to 32 k + 31 of a row. code (32); scale and minimum (1, or 2 where runs are of 16);
- * minimum is left alone where the format has none. */
+/* Columns 32 part to 32 part + 31 of a block. code (32); scale and minimum (1, or 2 where runs are of
+ * 16); minimum is left alone where the format has none. */
 static inline void syn_expand(int8_t *code, float *scale, float *minimum, uint32_t format,
-                              const uint8_t *row, uint32_t k) {
-    syn_block_format blocks = syn_block_format_of(format);
-    uint32_t parts = blocks.columns / 32u;
-    const uint8_t *block = row + (size_t)(k / parts) * blocks.bytes;
+                              const uint8_t *block, uint32_t part) {
     switch (format) {
     case SYN_Q8_0:
         *scale = syn_half_at(block);
@@ -124,10 +120,10 @@ static inline void syn_expand(int8_t *code, float *scale, float *minimum, uint32
         break;
     case SYN_Q4_K:
     case SYN_Q5_K:
-        syn_expand_line(code, scale, minimum, block, k % parts, format == SYN_Q5_K);
+        syn_expand_line(code, scale, minimum, block, part, format == SYN_Q5_K);
         break;
     case SYN_Q6_K:
-        syn_expand_six(code, scale, block, k % parts);
+        syn_expand_six(code, scale, block, part);
         break;
     case SYN_I8G16:
         __builtin_memcpy(scale, block, 8);
@@ -135,7 +131,7 @@ static inline void syn_expand(int8_t *code, float *scale, float *minimum, uint32
         __builtin_memcpy(code, block + 16, 32);
         break;
     default:
-        syn_expand_small(code, scale, minimum, block, blocks.has_minimum,
+        syn_expand_small(code, scale, minimum, block, format == SYN_Q4_1 || format == SYN_Q5_1,
                          format == SYN_Q5_0 || format == SYN_Q5_1);
     }
 }
@@ -143,10 +139,15 @@ static inline void syn_expand(int8_t *code, float *scale, float *minimum, uint32
 /* A row of a block format as float32 numbers. y (cols) */
 static inline void syn_decode_blocks(float *y, uint32_t format, const uint8_t *row, uint32_t cols) {
     syn_block_format blocks = syn_block_format_of(format);
+    uint32_t part = 0;
     for (uint32_t i = 0; i < cols; i += 32) {
         int8_t code[32];
         float scale[2], minimum[2];
-        syn_expand(code, scale, minimum, format, row, i / 32);
+        syn_expand(code, scale, minimum, format, row, part);
+        if (++part * 32 == blocks.columns) {
+            part = 0;
+            row += blocks.bytes;
+        }
         for (uint32_t j = 0; j < 32; j++) {
             uint32_t r = blocks.run == 16 ? j / 16 : 0;
             float number = scale[r] * (float)code[j];

@@ -12,7 +12,7 @@
  *   amax = max |x|;  inverse = amax > 0 ? 127 / amax : 0;  q = round half even(x · inverse), within
  *   ±127, NaN to 0;  scale = amax / 127.
  */
-#include "../syn_kernel.h"
+#include "blocks.h"
 
 enum { ARITH_F32 = 0, ARITH_BF16 = 1, ARITH_A8_32 = 2, ARITH_A8_ROW = 3 };
 enum { MAX_PAIRS = 4, TILE = 4, MAX_INT_COLS = 131072 };  /* 128 · 127 · 131072 < 2^31 */
@@ -99,46 +99,6 @@ static int32_t dot_int8(const int8_t *a, const int8_t *b, uint32_t n) {
     int32_t sum = 0;
     for (uint32_t i = 0; i < n; i++) sum += a[i] * b[i];
     return sum;
-}
-
-/* A weight row of a block format, taken apart in a thread's room of C floats. */
-typedef struct {
-    int8_t *code;            /* (C) */
-    float *scale, *minimum;  /* (C / 32 · runs); minimum NULL where the format has none */
-    uint32_t runs;           /* of 32 columns: 1, or 2 of 16 */
-} block_row;
-
-static block_row expand_row(float *room, const syn_operand *w, uint32_t n) {
-    syn_block_format format = syn_block_format_of(w->dtype);
-    float *minimum = room + w->cols / 16;
-    int8_t *code = (int8_t *)(minimum + w->cols / 16);
-    block_row row = {code, room, format.has_minimum ? minimum : NULL, 32u / format.run};
-    for (uint32_t k = 0; k < w->cols / 32; k++)
-        syn_expand(code + 32 * k, room + row.runs * k, minimum + row.runs * k, w->dtype,
-                   syn_weight_row(w, n), k);
-    return row;
-}
-
-/* w (C) with x: code (C), scale (C/32), the sums of each 16 codes (C/16) */
-static float dot_blocks(const block_row *w, const int8_t *code, const float *scale, uint32_t cols) {
-    const int16_t *sum = (const int16_t *)(const void *)(scale + cols / 32);
-    const int8_t *code_w = w->code;
-    const float *scale_w = w->scale, *minimum = w->minimum;
-    float lane[8] = {0};
-    for (uint32_t k = 0; k < cols / 32; k++, code += 32, code_w += 32, sum += 2) {
-        float total = lane[k % 8];
-        if (w->runs == 1) {
-            total += (float)dot_int8(code_w, code, 32) * (*scale_w++ * scale[k]);
-            if (minimum) total += *minimum++ * ((float)(sum[0] + sum[1]) * scale[k]);
-        } else {
-            for (uint32_t r = 0; r < 2; r++) {
-                total += (float)dot_int8(code_w + 16 * r, code + 16 * r, 16) * (*scale_w++ * scale[k]);
-                if (minimum) total += *minimum++ * ((float)sum[r] * scale[k]);
-            }
-        }
-        lane[k % 8] = total;
-    }
-    return syn_sum_lanes(lane);
 }
 
 /* syn_dot of w (C) with four rows of x, `stride` numbers apart, in one pass. */

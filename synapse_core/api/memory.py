@@ -6,9 +6,9 @@ from collections.abc import Iterable
 
 import attrs
 
-from synapse_core.formats import format_named
+from synapse_core.formats import CARRIED, format_named
 from synapse_core.graph import Graph, Weight
-from synapse_core.passes.formats import FALLBACK
+from synapse_core.passes.formats import given_format
 from synapse_core.program import Limits, Program, Tables, functions_of
 from synapse_core.program.records import PAGE_ROWS
 
@@ -81,8 +81,8 @@ def _pages(positions: int, window: int, rows: int) -> int:
 
 
 def _held_bytes(weight: Weight, format: str | None) -> int:
-    stored = format_named(weight.type.format)
-    if format is not None and weight.rows > 1:
-        wanted = format_named(format)
-        stored = wanted if wanted.accepts(weight.cols) else format_named(FALLBACK[format])
-    return weight.rows * stored.row_bytes(weight.cols)
+    stored = weight.type.format
+    held = format_named(stored)
+    if weight.rows > 1 and (format is not None or stored in CARRIED):
+        held = given_format(format or stored, weight)
+    return weight.rows * held.row_bytes(weight.cols)

@@ -5,6 +5,8 @@ from __future__ import annotations
 import attrs
 import numpy as np
 
+from synapse_core.formats.contract import Runs
+
 
 @attrs.frozen
 class Int8:
@@ -51,6 +53,7 @@ class Q80:
     name: str = "q8_0"
     code: int = 6
     block: int = 32
+    run: int = 32
 
     def accepts(self, cols: int) -> bool:
         """Widths that are whole blocks."""
@@ -64,28 +67,27 @@ class Q80:
         """Quantise each block by max |x| / 127, halves away from zero, as ggml does."""
         blocks = np.ascontiguousarray(rows, dtype=np.float32).reshape(-1, 32)
         scale = np.abs(blocks).max(axis=1, keepdims=True) / np.float32(127)
-        with np.errstate(divide="ignore"):
-            inverse = np.where(scale == 0, np.float32(0), np.float32(1) / scale)
-        scaled = blocks * inverse
-        whole = np.trunc(scaled)
-        # Adding 0.5 and cutting would round the float32 just below 0.5 up; the remainder is exact.
-        away = np.abs(scaled - whole) >= np.float32(0.5)
-        codes = (whole + np.copysign(away.astype(np.float32), scaled)).astype(np.int8)
         raw = np.empty((len(blocks), 34), dtype=np.uint8)
-        raw[:, :2] = scale.astype("<f2").view(np.uint8)
+        with np.errstate(all="ignore"):  # what is no number, or too large, gets some code
+            inverse = np.where(scale == 0, np.float32(0), np.float32(1) / scale)
+            scaled = blocks * inverse
+            whole = np.trunc(scaled)
+            # Adding 0.5 and cutting would round the float32 just below 0.5 up; this is exact.
+            away = np.abs(scaled - whole) >= np.float32(0.5)
+            codes = (whole + np.copysign(away.astype(np.float32), scaled)).astype(np.int8)
+            raw[:, :2] = scale.astype("<f2").view(np.uint8)
         raw[:, 2:] = codes.view(np.uint8)
         return raw.reshape(len(rows), self.row_bytes(rows.shape[1]))
 
     def decode(self, raw: np.ndarray, cols: int) -> np.ndarray:
         """Return scale · code."""
-        scale, codes = self.split(raw, cols)
-        return (scale[..., None] * codes.astype(np.float32)).reshape(len(raw), cols)
+        return self.split(raw, cols).numbers()
 
-    def split(self, raw: np.ndarray, cols: int) -> tuple[np.ndarray, np.ndarray]:
-        """Return the scales, float32 (rows, blocks), and the codes, int8 (rows, blocks, 32)."""
+    def split(self, raw: np.ndarray, cols: int) -> Runs:
+        """Return a scale and 32 codes for each block."""
         blocks = np.ascontiguousarray(raw).reshape(len(raw), cols // 32, 34)
         scale = np.ascontiguousarray(blocks[..., :2]).view("<f2")[..., 0].astype(np.float32)
-        return scale, np.ascontiguousarray(blocks[..., 2:]).view(np.int8)
+        return Runs(scale, np.ascontiguousarray(blocks[..., 2:]).view(np.int8))
 
 
 def quantise(x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from synapse_core.errors import ShapeError, UsageError
-from synapse_core.formats import BF16, INT8, Q8_0, quantise
+from synapse_core.formats import BF16, BLOCK_FORMATS, INT8, quantise
 from synapse_core.ops import checks
 from synapse_core.ops.contract import (
     Attribute,
@@ -23,6 +23,8 @@ from synapse_core.ops.contract import (
 MOST_PAIRS = 4
 # Output rows that are computed at a time, so that a wide head needs no float32 copy of itself.
 BLOCK_ROWS = 8192
+# Block k of a sum of blocks is added in lane k % 8 (docs/decisions/0003).
+LANES = 8
 
 
 def infer(inputs: Sequence[OperandType], options: Options) -> tuple[TensorType, ...]:
@@ -67,9 +69,10 @@ def reference(
 
 
 def _check_format(w: WeightType, arith: str) -> None:
-    needed = {"a8/32": Q8_0.name, "a8/row": INT8.name}.get(arith, w.format)
-    if w.format != needed:
-        raise UsageError(f"linear: {arith} takes {needed}, weight {w.name!r} is {w.format}")
+    takes = {"a8/32": tuple(BLOCK_FORMATS), "a8/row": (INT8.name,)}.get(arith, (w.format,))
+    if w.format not in takes:
+        needed = ", ".join(takes)
+        raise UsageError(f"linear: {arith} takes {needed}; weight {w.name!r} is {w.format}")
 
 
 Product = Callable[[Any, slice], np.ndarray]
@@ -93,15 +96,23 @@ def _bf16(x: np.ndarray) -> Product:
 
 
 def _a8_32(x: np.ndarray) -> Product:
-    scale, codes = quantise(x.reshape(len(x), -1, 32))
+    rows, cols = x.shape
+    scale, codes = quantise(x.reshape(rows, -1, 32))
 
-    def product(w: Any, rows: slice) -> np.ndarray:
-        w_scale, w_codes = Q8_0.split(w.raw()[rows], x.shape[1])
-        y = np.zeros((len(x), len(w_scale)), dtype=np.float32)
-        for block in range(codes.shape[1]):
-            sums = _integer_product(codes[:, block], w_codes[:, block])
-            y += sums * (scale[:, block] * w_scale[:, block])
-        return y
+    def product(w: Any, which: slice) -> np.ndarray:
+        parts = BLOCK_FORMATS[w.type.format].split(w.raw()[which], cols)
+        outputs, runs, columns = parts.codes.shape
+        x_codes = codes.reshape(rows, runs, columns)
+        lanes = np.zeros((LANES, rows, outputs), dtype=np.float32)
+        for run in range(runs):
+            block = run * columns // 32
+            x_scale, total = scale[:, block], lanes[block % LANES]
+            sums = _integer_product(x_codes[:, run], parts.codes[:, run])
+            total += sums * (x_scale * parts.scale[:, run])
+            if parts.minimum is not None:
+                x_sum = x_codes[:, run].sum(axis=1, keepdims=True, dtype=np.int32)
+                total += (x_sum.astype(np.float32) * x_scale) * parts.minimum[:, run]
+        return _sum_lanes(lanes)
 
     return product
 
@@ -114,6 +125,13 @@ def _a8_row(x: np.ndarray) -> Product:
         return _integer_product(codes, w_codes) * (scale * w_scale[:, 0])  # type: ignore[no-any-return]
 
     return product
+
+
+def _sum_lanes(lanes: np.ndarray) -> np.ndarray:
+    """Add 8 lanes as a tree, as every runtime does: (8, …) → (…)."""
+    pairs = lanes[:4] + lanes[4:]
+    sums: np.ndarray = (pairs[0] + pairs[2]) + (pairs[1] + pairs[3])
+    return sums
 
 
 def _integer_product(a: np.ndarray, b: np.ndarray) -> np.ndarray:

@@ -9,17 +9,30 @@ import attrs
 import numpy as np
 
 from synapse_core.errors import UsageError
-from synapse_core.formats import WeightFormat, format_named
+from synapse_core.formats import (
+    BLOCK_FORMATS,
+    CARRIED,
+    HELD_FORMATS,
+    I8_G16,
+    WeightFormat,
+    format_named,
+)
 from synapse_core.graph import Encoded, Function, Graph, Node, Weight, WeightRef
 from synapse_core.passes.rewrite import map_functions, with_nodes
 
-# What a matrix falls back to whose rows do not divide into the asked format's blocks.
-FALLBACK = {"q8_0": "f16"}
-ARITHMETIC_OF_FORMAT = {"q8_0": "a8/32", "int8": "a8/row"}
+# What a matrix falls back to, again and again, while its rows do not divide into the blocks.
+FALLBACK = {
+    "q4_k": "q5_0",
+    "q5_k": "q5_1",
+    "q6_k": "q8_0",
+    **dict.fromkeys(("q4_0", "q4_1", "q5_0", "q5_1", "i8g16"), "q8_0"),
+    "q8_0": "f16",
+}
+ARITHMETIC_OF_FORMAT = {**dict.fromkeys(BLOCK_FORMATS, "a8/32"), "int8": "a8/row"}
 FORMATS_OF_ARITHMETIC = {
-    "f32": ("f32", "f16", "bf16", "int8", "q8_0"),
+    "f32": tuple(HELD_FORMATS),
     "bf16": ("f32", "f16", "bf16"),
-    "a8/32": ("q8_0",),
+    "a8/32": tuple(BLOCK_FORMATS),
     "a8/row": ("int8",),
 }
 
@@ -48,17 +61,44 @@ def assign_formats(
 ) -> Graph:
     """Re-encode the matrices that the first matching rule of the plan asks in another format.
 
-    Rows that do not divide into blocks fall back (q8_0 to f16); `report` hears of every choice.
+    A matrix in a format that no program holds is re-encoded in that format's carrier where no rule
+    asks otherwise: bit for bit. `report` hears of every choice.
+
+    Raises: UsageError for a rule that asks a format which cannot be written.
     """
     weights = dict(graph.weights)
     for name, weight in graph.weights.items():
-        rule = next((rule for rule in plan if fnmatchcase(name, rule.pattern)), None)
-        if rule is None or weight.rows == 1 or weight.source is None:
+        if weight.rows == 1 or weight.source is None:
             continue
-        weights[name], choice = _encode(weight, rule.format)
+        rule = next((rule for rule in plan if fnmatchcase(name, rule.pattern)), None)
+        if rule is not None:
+            weights[name], choice = _encode(weight, rule.format, given_format(rule.format, weight))
+        elif weight.source.format in CARRIED:
+            stored = weight.source.format
+            weights[name], choice = _encode(weight, stored, given_format(stored, weight))
+        else:
+            continue
         if report is not None:
             report(choice)
     return attrs.evolve(graph, weights=weights)
+
+
+def given_format(asked: str, weight: Weight) -> WeightFormat:
+    """Return what a matrix is held in where a format is asked, or is stored: that or a fallback.
+
+    Raises: UsageError for a format that there is not, or that can only be read.
+    """
+    format = format_named(asked)
+    if asked in CARRIED:
+        if weight.source is None or weight.source.format != asked:
+            raise UsageError(
+                f"format {asked!r} can be read, not written;"
+                f" a weight can be held in {', '.join(HELD_FORMATS)}"
+            )
+        return format_named(CARRIED[asked].carrier)
+    while not format.accepts(weight.cols):
+        format = format_named(FALLBACK[format.name])
+    return format
 
 
 def assign_arithmetic(graph: Graph, asked: str | None = None) -> Graph:
@@ -75,12 +115,9 @@ def assign_arithmetic(graph: Graph, asked: str | None = None) -> Graph:
     return map_functions(graph, change)
 
 
-def _encode(weight: Weight, asked: str) -> tuple[Weight, Choice]:
+def _encode(weight: Weight, asked: str, format: WeightFormat) -> tuple[Weight, Choice]:
     source = weight.source
     assert source is not None
-    format = format_named(asked)
-    if not format.accepts(weight.cols):
-        format = format_named(FALLBACK[asked])
     if format.name == source.format:
         return weight, Choice(weight.name, asked, format.name, source.raw().size, 0.0)
     stored = format_named(source.format)
@@ -98,8 +135,12 @@ def _encode_in_blocks(
     encoded = np.empty((len(raw), format.row_bytes(cols)), dtype=np.uint8)
     lost = total = 0.0
     for start in range(0, len(raw), block):
-        numbers = stored.decode(raw[start : start + block], cols)
-        encoded[start : start + block] = format.encode(numbers)
+        part = raw[start : start + block]
+        numbers = stored.decode(part, cols)
+        if stored.name in CARRIED and format.name == CARRIED[stored.name].carrier:
+            encoded[start : start + block] = I8_G16.join(CARRIED[stored.name].split(part, cols))
+        else:
+            encoded[start : start + block] = format.encode(numbers)
         again = format.decode(encoded[start : start + block], cols)
         lost += float(np.square(again - numbers, dtype=np.float64).sum())
         total += float(np.square(numbers, dtype=np.float64).sum())

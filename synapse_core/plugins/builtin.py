@@ -32,6 +32,14 @@ _FORMATS = {
     "bf16": ("floats:BF16", "The upper half of a single."),
     "int8": ("integers:INT8", "int8, a scale a row."),
     "q8_0": ("integers:Q8_0", "int8, a float16 scale for each 32."),
+    "q4_0": ("blocks:Q4_0", "4 bits, a float16 scale for each 32."),
+    "q4_1": ("blocks:Q4_1", "4 bits, a float16 scale and minimum for each 32."),
+    "q5_0": ("blocks:Q5_0", "5 bits, a float16 scale for each 32."),
+    "q5_1": ("blocks:Q5_1", "5 bits, a float16 scale and minimum for each 32."),
+    "q4_k": ("superblocks:Q4_K", "4 bits, a 6-bit scale and minimum for each 32."),
+    "q5_k": ("superblocks:Q5_K", "5 bits, a 6-bit scale and minimum for each 32."),
+    "q6_k": ("superblocks:Q6_K", "6 bits, an 8-bit scale for each 16."),
+    "i8g16": ("carrier:I8_G16", "int8, a float32 scale and minimum for each 16."),
 }
 _OPS = {
     "activation": "elementwise:ACTIVATION",

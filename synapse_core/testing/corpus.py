@@ -10,6 +10,7 @@ from functools import partial
 
 import numpy as np
 
+from synapse_core.formats import BLOCK_FORMATS, HELD_FORMATS
 from synapse_core.graph import FunctionBuilder, GraphBuilder, Tensor, WeightScope
 from synapse_core.ops import I32, RowTable, Scalar, StateType, TensorType
 from synapse_core.program import Limits
@@ -23,8 +24,7 @@ LINEARS = (
     ("bf16", "bf16"),
     ("int8", "f32"),
     ("int8", "a8/row"),
-    ("q8_0", "f32"),
-    ("q8_0", "a8/32"),
+    *((format, arith) for format in BLOCK_FORMATS for arith in ("f32", "a8/32")),
 )
 ACTIVATIONS = ("silu", "gelu", "gelu_tanh", "quick_gelu", "relu", "sigmoid", "tanh")
 
@@ -80,13 +80,14 @@ def _float_calls(inputs: Sequence[Tensor], table: RowTable | None = None) -> tup
 
 
 def _tables() -> Iterator[Case]:
-    for format in ("f32", "f16", "bf16", "int8", "q8_0"):
+    for format, held in HELD_FORMATS.items():
+        cols = max(32, held.block)
         g = GraphBuilder(finder())
         f = g.function("f")
         ids = f.input("ids", TensorType(f.space("tokens"), 1, I32, limit=13))
         w = WeightScope(g)
-        x = f.op("embedding", ids, w.matrix("table", 13, 32), scale=1.5)
-        f.output("y", f.op("add_positions", x, w.matrix("positions", 19, 32), offset=3))
+        x = f.op("embedding", ids, w.matrix("table", 13, cols), scale=1.5)
+        f.output("y", f.op("add_positions", x, w.matrix("positions", 19, cols), offset=3))
         graph = fill_weights(g.finish(), 23, {"table": format, "positions": format})
         values = {"ids": np.array([3, 0, 12, 12, 5, 1, 2, 3, 4, 5, 6, 7])}
         call = Call("f", values, {"tokens": rows(*MIXED)})
@@ -96,7 +97,8 @@ def _tables() -> Iterator[Case]:
 
 def _linears() -> Iterator[Case]:
     for format, arith in LINEARS:
-        for cols in (32, 96) if format == "q8_0" else (1, 7, 37, 129):
+        block = BLOCK_FORMATS[format].block if format in BLOCK_FORMATS else 1
+        for cols in (block, 3 * block) if block > 1 else (1, 7, 37, 129):
             pairs = ((5, cols), (1, 5), (3, cols), None)
             yield _linear(f"linear[{format},{arith},{cols}]", cols, pairs, format, arith)
 

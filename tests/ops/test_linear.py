@@ -8,11 +8,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from synapse_core.errors import ShapeError, UsageError
+from synapse_core.formats import BLOCK_FORMATS
 from synapse_core.ops import TensorType, WeightType
 from synapse_core.ops.linear import LINEAR
 from tests.ops.conftest import TOKENS, Weight, numbers, run
 
-ARITHS = (("f32", "f32"), ("bf16", "bf16"), ("q8_0", "a8/32"), ("int8", "a8/row"))
+ARITHS = (
+    ("f32", "f32"),
+    ("bf16", "bf16"),
+    ("int8", "a8/row"),
+    *((name, "a8/32") for name in BLOCK_FORMATS),
+)
 
 
 def test_f32_is_the_dot_product_with_dequantised_rows_plus_bias():
@@ -49,14 +55,41 @@ def test_a8_32_sums_blocks_in_integers_and_then_in_float32():
     blocks = w.raw().reshape(5, 3, 34)
     for t in range(3):
         for n in range(5):
-            total = np.float32(0)
+            lanes = [np.float32(0)] * 8
             for block in range(3):
                 sx, xs = quantised(x[t, 32 * block : 32 * block + 32])
                 sw = blocks[n, block, :2].copy().view("<f2")[0].astype(np.float32)
                 ws = blocks[n, block, 2:].view(np.int8).tolist()
                 isum = sum(a * b for a, b in zip(xs, ws, strict=True))
-                total += np.float32(isum) * (sw * sx)
-            assert y[t, n] == total
+                lanes[block % 8] += np.float32(isum) * (sw * sx)
+            assert y[t, n] == tree(lanes)
+
+
+def tree(lanes: list[np.float32]) -> np.float32:
+    """The order in which 8 lanes are added."""
+    a, b, c, d, e, f, g, h = lanes
+    return ((a + e) + (c + g)) + ((b + f) + (d + h))
+
+
+@pytest.mark.parametrize("format", BLOCK_FORMATS)
+def test_a8_32_adds_runs_and_their_minima_in_order(format):
+    """Scalar by scalar: each run's integer sum, then its minimum, into its 32 columns' lane."""
+    x, w = numbers(2, 2560), Weight.of(numbers(3, 2560, seed=6), format)
+    (y,) = run(LINEAR, [x, w, None], arith="a8/32")
+    parts = BLOCK_FORMATS[format].split(w.raw(), 2560)
+    columns = parts.codes.shape[2]
+    for t in range(2):
+        blocks = [quantised(x[t, start : start + 32]) for start in range(0, 2560, 32)]
+        for n in range(3):
+            lanes = [np.float32(0)] * 8
+            for r in range(parts.codes.shape[1]):
+                block, start = divmod(r * columns, 32)
+                sx, xs = blocks[block][0], blocks[block][1][start : start + columns]
+                isum = sum(a * b for a, b in zip(xs, parts.codes[n, r].tolist(), strict=True))
+                lanes[block % 8] += np.float32(isum) * (parts.scale[n, r] * sx)
+                if parts.minimum is not None:
+                    lanes[block % 8] += parts.minimum[n, r] * (np.float32(sum(xs)) * sx)
+            assert y[t, n] == tree(lanes)
 
 
 def test_a8_row_is_one_integer_sum_and_one_product():
@@ -92,8 +125,8 @@ def test_bf16_rounds_both_sides():
 @given(seed=st.integers(0, 10**6), spread=st.floats(0.01, 100))
 @pytest.mark.parametrize(("format", "arith"), ARITHS[1:])
 def test_arithmetic_errs_within_its_bound(format, arith, seed, spread):
-    x = numbers(2, 64, seed=seed) * np.float32(spread)
-    w = Weight.of(numbers(3, 64, seed=seed + 1), format)
+    x = numbers(2, 256, seed=seed) * np.float32(spread)
+    w = Weight.of(numbers(3, 256, seed=seed + 1), format)
     truth = x.astype(np.float64) @ w.rows_f32().T.astype(np.float64)
     (y,) = run(LINEAR, [x, w, None], arith=arith)
     # Half a step of each activation times the sum of |w|; bf16 steps are relative.
@@ -105,7 +138,8 @@ def test_arithmetic_errs_within_its_bound(format, arith, seed, spread):
 
 @pytest.mark.parametrize(("format", "arith"), ARITHS)
 def test_a_wide_head_computed_in_blocks_equals_its_rows(format, arith):
-    x, values = numbers(2, 32), numbers(8192 + 3, 32, seed=8)
+    cols = 256 if format.endswith("_k") else 32
+    x, values = numbers(2, cols), numbers(8192 + 3, cols, seed=8)
     (y,) = run(LINEAR, [x, Weight.of(values, format), None], arith=arith)
     (tail,) = run(LINEAR, [x, Weight.of(values[8190:], format), None], arith=arith)
     np.testing.assert_allclose(y[:, 8190:], tail, rtol=1e-5, atol=1e-5)

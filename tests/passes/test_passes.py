@@ -8,6 +8,7 @@ import pytest
 
 from synapse_core.backends import NumpyBackend
 from synapse_core.errors import GraphError, UsageError
+from synapse_core.formats import CARRIED, I8_G16
 from synapse_core.graph import Constant, Encoded, GraphBuilder, WeightScope
 from synapse_core.ops import TensorType
 from synapse_core.passes import (
@@ -135,6 +136,55 @@ def test_formats_follow_the_plan_and_fall_back(built):
     assert {c.name: c.given for c in heard} == {"a": "f16", "b": "q8_0"}
     assert graph.weights["b"].type.format == "q8_0"
     assert 0 < heard[1].error < 0.01
+
+
+@pytest.mark.parametrize(
+    ("asked", "given"),
+    [
+        ("q4_k", {"a": "f16", "b": "q5_0", "c": "q4_k"}),
+        ("q5_k", {"a": "f16", "b": "q5_1", "c": "q5_k"}),
+        ("q6_k", {"a": "f16", "b": "q8_0", "c": "q6_k"}),
+        ("q4_0", {"a": "f16", "b": "q4_0", "c": "q4_0"}),
+        ("i8g16", {"a": "f16", "b": "i8g16", "c": "i8g16"}),
+    ],
+)
+def test_rows_that_do_not_divide_fall_back_step_by_step(built, asked, given):
+    g, f, x, w = built
+    x = f.linear(f.linear(x, w.matrix("a", 32, 8)), w.matrix("b", 256, 32))
+    f.output("y", f.linear(x, w.matrix("c", 4, 256)))
+    heard = []
+    graph = assign_formats(fill_weights(g.finish(), 1), [Rule("*", asked)], heard.append)
+    assert {c.name: c.given for c in heard} == given
+    assert {c.asked for c in heard} == {asked}
+    named = assign_arithmetic(graph)
+    assert [n.options["arith"] for n in _linears(named)] == ["f32", "a8/32", "a8/32"]
+
+
+@pytest.mark.parametrize("stored", CARRIED)
+def test_what_no_program_holds_is_carried_bit_for_bit(built, stored):
+    format = CARRIED[stored]
+    g, f, x, w = built
+    y = f.linear(f.linear(x, w.matrix("a", 256, 8)), w.matrix("b", 4, 256))
+    f.output("y", f.op("rmsnorm", y, w.vector("n", 4), eps=1e-6))
+    graph = fill_weights(g.finish(), 1)
+    raw = np.random.default_rng(2).integers(0, 64, (4, format.row_bytes(256)), dtype=np.uint8)
+    held = attrs.evolve(graph.weights["b"], source=Encoded(stored, 4, 256, raw), format=None)
+    graph = attrs.evolve(graph, weights={**graph.weights, "b": held})
+    heard = []
+    loaded = assign_formats(graph, [], heard.append)
+    (choice,) = heard
+    assert (choice.name, choice.asked, choice.given, choice.error) == ("b", stored, "i8g16", 0.0)
+    weight = loaded.weights["b"]
+    assert weight.type.format == weight.source.format == "i8g16"
+    assert choice.bytes == weight.source.raw().size == 4 * 256 // 32 * 48
+    numbers = format.decode(raw, 256)
+    assert numbers.any()
+    assert I8_G16.decode(weight.source.raw(), 256).tobytes() == numbers.tobytes()
+    assert [n.options["arith"] for n in _linears(assign_arithmetic(loaded))] == ["f32", "a8/32"]
+    asked = assign_formats(graph, [Rule("b", "q8_0")]).weights["b"]
+    assert asked.source.format == "q8_0"
+    with pytest.raises(UsageError, match=rf"{stored!r} can be read, not written.*q8_0"):
+        assign_formats(graph, [Rule("a", stored)])
 
 
 def test_arithmetic_follows_the_format_and_refuses_what_cannot_be():

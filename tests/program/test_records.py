@@ -6,7 +6,7 @@ from pathlib import Path
 import cffi
 import pytest
 
-from synapse_core.formats import format_named
+from synapse_core.formats import HELD_FORMATS, format_named
 from synapse_core.program import records
 
 HEADER = Path(__file__).parents[2] / "plugins/backend_cpu/synapse_backend_cpu/runtime/syn.h"
@@ -64,6 +64,6 @@ def test_sections_are_in_the_same_order(ffi):
     assert len(records.SECTIONS) == constants.SYN_SECTIONS
 
 
-@pytest.mark.parametrize("name", ["f32", "f16", "bf16", "int8", "q8_0"])
+@pytest.mark.parametrize("name", HELD_FORMATS)
 def test_formats_have_the_runtime_s_codes(ffi, name):
     assert getattr(ffi.dlopen(None), f"SYN_{name.upper()}") == format_named(name).code

@@ -1,8 +1,8 @@
 /* Hashes of what kernels make of the same numbers, to compare machines: each prints or returns the
- * same 20 words. Freestanding: an entry point by system calls for Linux, an export for wasm. */
+ * same 36 words. Freestanding: an entry point by system calls for Linux, an export for wasm. */
 #include "syn_kernel.h"
 
-enum { BYTES = 1 << 18, WORDS = 20 };
+enum { BYTES = 1 << 18, WORDS = 36 };
 extern const syn_kernel *const syn_core_kernels[];
 static uint8_t memory[BYTES] __attribute__((aligned(64)));
 static uint8_t pool[BYTES] __attribute__((aligned(64)));
@@ -35,6 +35,23 @@ static void tensor(syn_operand *o, uint32_t rows, uint32_t cols, uint32_t multip
     for (uint32_t i = 0; i < rows * cols; i++) x[i] = number();
 }
 
+/* Scales of blocks at the bytes where a format has them; random ones could be no numbers. */
+static void put_scales(uint8_t *row, uint32_t bytes, uint32_t format, float scale, float minimum) {
+    syn_block_format blocks = syn_block_format_of(format);
+    for (uint8_t *block = row; block < row + bytes; block += blocks.bytes) {
+        if (format == SYN_I8G16) {
+            syn_loose_f32 *numbers = (syn_loose_f32 *)(void *)block;
+            numbers[0] = scale;
+            numbers[1] = scale * 0.7f;
+            numbers[2] = numbers[3] = minimum;
+            continue;
+        }
+        syn_loose_u16 *halves = (syn_loose_u16 *)(void *)(block + (format == SYN_Q6_K ? 208 : 0));
+        halves[0] = syn_to_f16(scale);
+        if (blocks.has_minimum) halves[1] = syn_to_f16(minimum);
+    }
+}
+
 static void weight(syn_operand *o, uint32_t rows, uint32_t cols, uint32_t format) {
     uint32_t bytes = (uint32_t)syn_row_bytes(format, cols);
     *o = (syn_operand){.kind = SYN_WEIGHT, .dtype = format, .rows = rows, .cols = cols,
@@ -49,9 +66,9 @@ static void weight(syn_operand *o, uint32_t rows, uint32_t cols, uint32_t format
             continue;
         }
         for (uint32_t i = 0; i < bytes; i++) row[i] = (uint8_t)(int32_t)(number() * 30.0f);
-        float scale = 0.02f + 0.001f * number();
+        float scale = 0.02f + 0.001f * number(), minimum = -0.3f * scale;
         if (format == SYN_INT8) *(syn_loose_f32 *)(void *)row = scale;
-        else for (uint32_t i = 0; i < bytes; i += 34) *(syn_loose_u16 *)(void *)(row + i) = syn_to_f16(scale);
+        else put_scales(row, bytes, format, scale, minimum);
     }
 }
 
@@ -85,9 +102,10 @@ static void begin(uint32_t inputs, uint32_t outputs, uint32_t a0, uint32_t a1, u
 }
 
 static uint32_t linear(uint32_t arith, uint32_t format) {
+    uint32_t cols = syn_block_format_of(format).columns == 256 ? 512 : 96;
     begin(3, 1, arith, 0, 0, 0);
-    tensor(&op.in[0], 7, 96, 1);
-    weight(&op.in[1], 11, 96, format);
+    tensor(&op.in[0], 7, cols, 1);
+    weight(&op.in[1], 11, cols, format);
     weight(&op.in[2], 1, 11, SYN_F32);
     tensor(&op.out[0], 7, 11, 1);
     return hash("linear");
@@ -124,6 +142,10 @@ static uint32_t *all(void) {
         if (format != SYN_I32) words[n++] = linear(0, format);
     words[n++] = linear(1, SYN_BF16);
     words[n++] = linear(2, SYN_Q8_0);
+    for (uint32_t format = SYN_Q4_0; format <= SYN_I8G16; format++) {
+        words[n++] = linear(0, format);
+        words[n++] = linear(2, format);
+    }
     words[n++] = linear(3, SYN_INT8);
     words[n++] = attention(0, 0, 0.0f);
     words[n++] = attention(SYN_F16, 0, 5.0f);

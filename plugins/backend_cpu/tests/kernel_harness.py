@@ -14,7 +14,7 @@ import attrs
 import cffi
 import numpy as np
 
-from synapse_core.formats import format_named
+from synapse_core.formats import HELD_FORMATS, format_named
 
 RUNTIME = Path(__file__).parents[1] / "synapse_backend_cpu" / "runtime"
 FLAGS = [
@@ -61,7 +61,7 @@ void test_decode(float *, const void *, uint32_t, uint32_t);
 void test_encode(void *, const float *, uint32_t, uint32_t);
 void test_share(uint32_t, uint32_t, uint32_t, uint32_t *);
 """
-DTYPES = {"f32": 1, "f16": 2, "bf16": 3, "i32": 4, "int8": 5, "q8_0": 6}
+DTYPES = {"i32": 4, **{name: format.code for name, format in HELD_FORMATS.items()}}
 NONE = None
 
 
@@ -133,12 +133,16 @@ def like(operand: Operand, cols: int | None = None, **changes: int) -> Operand:
 def weight(rows: np.ndarray, format: str = "f32") -> Operand:
     """Return a weight encoded in `format`; its bytes lie at an odd multiple of two."""
     rows = np.atleast_2d(rows).astype(np.float32)
-    raw = format_named(format).encode(rows)
+    return stored(format_named(format).encode(rows), rows.shape[1], format)
+
+
+def stored(raw: np.ndarray, cols: int, format: str) -> Operand:
+    """Return a weight of these bytes, uint8 (rows, row_bytes)."""
     fields = {
-        "kind": 2, "dtype": DTYPES[format], "rows": rows.shape[0], "cols": rows.shape[1],
+        "kind": 2, "dtype": DTYPES[format], "rows": len(raw), "cols": cols,
         "row_bytes": raw.shape[1],
     }  # fmt: skip
-    decoded = format_named(format).decode(raw, rows.shape[1])
+    decoded = format_named(format).decode(raw, cols)
     room = np.zeros(raw.size + 66, dtype=np.uint8)
     start = (2 - room.ctypes.data) % 64
     room[start : start + raw.size] = raw.ravel()

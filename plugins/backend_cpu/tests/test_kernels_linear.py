@@ -5,15 +5,18 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from synapse_core.formats import format_named, quantise
+from synapse_core.formats import BLOCK_FORMATS, format_named, quantise
+from synapse_core.ops import WeightType
+from synapse_core.ops.linear import PRODUCTS
 
-from .kernel_harness import check, like, run, run_same, tensor, weight
+from .kernel_harness import check, like, run, run_same, stored, tensor, weight
 
 RNG = np.random.default_rng(11)
 F32, BF16, A8_32, A8_ROW = range(4)
 CASES = [
     (F32, "f32"), (F32, "f16"), (F32, "bf16"), (F32, "int8"), (F32, "q8_0"),
     (BF16, "bf16"), (BF16, "f32"), (BF16, "f16"), (A8_32, "q8_0"), (A8_ROW, "int8"),
+    *((arith, name) for name in BLOCK_FORMATS if name != "q8_0" for arith in (F32, A8_32)),
 ]  # fmt: skip
 
 
@@ -24,6 +27,17 @@ def numbers(*shape):
 def to_bf16(x):
     format = format_named("bf16")
     return format.decode(format.encode(x), x.shape[1])
+
+
+class Held:
+    """A weight as the numpy reference reads one."""
+
+    def __init__(self, operand, format):
+        self.type = WeightType("w", *operand.array.shape, format)
+        self.operand = operand
+
+    def raw(self):
+        return self.operand.buffer.reshape(self.operand.fields["rows"], -1)
 
 
 def expected(arith, x, w):
@@ -43,8 +57,9 @@ def expected(arith, x, w):
 
 @pytest.mark.parametrize(("arith", "format"), CASES)
 @pytest.mark.parametrize("rows", [1, 2, 4, 7])
-@pytest.mark.parametrize("cols", [32, 96, 288])
-def test_products(arith, format, rows, cols):
+@pytest.mark.parametrize("blocks", [1, 3, 9])
+def test_products(arith, format, rows, blocks):
+    cols = blocks * max(32, format_named(format).block)
     x, w, b = numbers(rows, cols), weight(numbers(13, cols), format), weight(numbers(1, 13))
     xt = tensor(x)
     (y,) = run_same("linear", [xt, w, b], [like(xt, 13)], [arith])
@@ -52,7 +67,7 @@ def test_products(arith, format, rows, cols):
     assert np.abs(y - want).max() <= 1e-5 * np.abs(want).max()
 
 
-@pytest.mark.parametrize(("arith", "format"), [c for c in CASES if c[1] != "q8_0"])
+@pytest.mark.parametrize(("arith", "format"), [c for c in CASES if c[1] not in BLOCK_FORMATS])
 @pytest.mark.parametrize("cols", [1, 3, 7, 9, 33])
 def test_odd_columns(arith, format, cols):
     x, w = numbers(5, cols), weight(numbers(6, cols), format)
@@ -64,7 +79,7 @@ def test_odd_columns(arith, format, cols):
 
 @pytest.mark.parametrize(("arith", "format"), CASES)
 def test_rows_together_equal_rows_alone(arith, format):
-    x, w = numbers(7, 64), weight(numbers(9, 64), format)
+    x, w = numbers(7, 512), weight(numbers(9, 512), format)
     (all_,) = run("linear", [tensor(x), w, None], [like(tensor(x), 9)], [arith])
     for t in range(7):
         one = tensor(x[t : t + 1])
@@ -72,10 +87,14 @@ def test_rows_together_equal_rows_alone(arith, format):
         np.testing.assert_array_equal(y[0].view(np.uint32), all_[t].view(np.uint32))
 
 
-@pytest.mark.parametrize(("arith", "format"), [(F32, "f16"), (A8_32, "q8_0")])
+@pytest.mark.parametrize(
+    ("arith", "format"), [(F32, "f16"), (A8_32, "q8_0"), (A8_32, "mixed"), (F32, "mixed")]
+)
 def test_pairs_together_equal_pairs_alone(arith, format):
-    xt = tensor(numbers(3, 64))
-    ws = [weight(numbers(n, 64), format) for n in (5, 1, 8, 3)]
+    """Also where each pair has a format of its own, as a file of q4_k with some q6_k has."""
+    xt = tensor(numbers(3, 256))
+    formats = ["q4_k", "q6_k", "i8g16", "q5_0"] if format == "mixed" else [format] * 4
+    ws = [weight(numbers(n, 256), f) for n, f in zip((5, 1, 8, 3), formats, strict=True)]
     bs = [weight(numbers(1, 5)), None, weight(numbers(1, 8)), None]
     pairs = [operand for pair in zip(ws, bs, strict=True) for operand in pair]
     outs = [like(xt, w.fields["rows"]) for w in ws]
@@ -99,16 +118,58 @@ def test_row_of_integers_is_exact():
 
 @pytest.mark.parametrize(("arith", "format"), CASES)
 def test_bad_numbers_do_no_harm(arith, format):
-    x = numbers(4, 64)
+    x = numbers(4, 256)
     x[0, 5], x[1, 7], x[2, 9], x[3] = np.nan, np.inf, -np.inf, 1e-45
     xt = tensor(x)
-    run_same("linear", [xt, weight(numbers(6, 64), format), None], [like(xt, 6)], [arith])
+    run_same("linear", [xt, weight(numbers(6, 256), format), None], [like(xt, 6)], [arith])
+
+
+@pytest.mark.parametrize("format", BLOCK_FORMATS)
+@pytest.mark.parametrize("rows", [1, 5])
+def test_blocks_equal_the_reference_to_the_bit(format, rows):
+    cols = 9 * max(32, format_named(format).block)
+    x, w = numbers(rows, cols), weight(numbers(13, cols), format)
+    (y,) = run_same("linear", [tensor(x), w, None], [like(tensor(x), 13)], [A8_32])
+    want = PRODUCTS["a8/32"](x)(Held(w, format), slice(None))
+    np.testing.assert_array_equal(y.view(np.uint32), want.view(np.uint32))
+
+
+@pytest.mark.parametrize("format", BLOCK_FORMATS)
+def test_a_column_of_the_identity_is_the_decoded_number(format):
+    """Each number of a row alone, as f32 multiplies it: what the format's decoder gives."""
+    block = max(32, format_named(format).block)
+    w = weight(numbers(3, block), format)
+    x = tensor(np.eye(block, dtype=np.float32))
+    (y,) = run("linear", [x, w, None], [like(x, 3)], [F32])
+    np.testing.assert_array_equal(y.T, w.array)
+
+
+@pytest.mark.parametrize("format", BLOCK_FORMATS)
+@pytest.mark.parametrize("arith", [F32, A8_32])
+def test_any_bytes_do_no_harm(arith, format):
+    """Scales that are infinite or no numbers, codes at both ends."""
+    block = max(32, format_named(format).block)
+    raw = RNG.integers(0, 256, (50, format_named(format).row_bytes(2 * block)), dtype=np.uint8)
+    raw[0], raw[1] = 0, 255
+    with np.errstate(all="ignore"):
+        w = stored(raw, 2 * block, format)
+        x = numbers(3, 2 * block)
+        want = expected(arith, x, w)
+    xt = tensor(x)
+    (y,) = run("linear", [xt, w, None], [like(xt, 50)], [arith])
+    tame = np.abs(w.array).max(axis=1) < 1e30
+    assert tame.any()
+    # The terms of a row cancel where its numbers are of all sizes, so against their sum
+    scale = np.abs(x).sum(axis=1)[:, None] * np.abs(w.array[tame]).max(axis=1)
+    assert (np.abs(y - want)[:, tame] <= 1e-5 * scale).all()
 
 
 def test_check_refuses():
     x, w = tensor(numbers(2, 64)), weight(numbers(5, 64))
     y = like(x, 5)
     assert check("linear", [x, w, None], [y], [0]) == 0
+    wide, narrow = tensor(numbers(2, 256)), weight(numbers(5, 256), "q4_k")
+    narrow.fields.update(cols=64, row_bytes=36)  # a quarter of a super-block
     q8, i8 = weight(numbers(5, 64), "q8_0"), weight(numbers(5, 64), "int8")
     codes = [
         check("linear", [x], [], [0]),
@@ -119,6 +180,12 @@ def test_check_refuses():
         check("linear", [x, i8, None], [y], [A8_32]),
         check("linear", [x, q8, None], [y], [A8_ROW]),
         check("linear", [x, q8, None], [y], [BF16]),
+        *(
+            check("linear", [wide, weight(numbers(5, 256), name), None], [like(wide, 5)], [arith])
+            for name in BLOCK_FORMATS
+            for arith in (BF16, A8_ROW)
+        ),
+        check("linear", [x, narrow, None], [y], [A8_32]),
         check("linear", [x, w, weight(numbers(1, 4))], [y], [0]),
         check("linear", [x, w, weight(numbers(2, 5))], [y], [0]),
         check("linear", [x, w, weight(numbers(1, 5), "f16")], [y], [0]),
@@ -131,5 +198,5 @@ def test_check_refuses():
     assert all(codes)
     w.fields["row_bytes"] -= 4
     assert check("linear", [x, w, None], [y], [0])
-    w.fields.update(row_bytes=256, dtype=9)
+    w.fields.update(row_bytes=256, dtype=15)
     assert check("linear", [x, w, None], [y], [0])

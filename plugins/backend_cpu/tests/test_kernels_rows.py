@@ -6,12 +6,14 @@ import mpmath
 import numpy as np
 import pytest
 
-from .kernel_harness import check, library, like, run_same, tensor, weight
+from synapse_core.formats import HELD_FORMATS, format_named
+
+from .kernel_harness import check, library, like, run_same, stored, tensor, weight
 
 RNG = np.random.default_rng(3)
 SHAPES = [(1, 1), (3, 7), (5, 64), (2, 130)]
 KINDS = ["silu", "gelu", "gelu_tanh", "quick_gelu", "relu", "sigmoid", "tanh"]
-FORMATS = ["f32", "f16", "bf16", "int8", "q8_0"]
+FORMATS = list(HELD_FORMATS)
 
 
 def numbers(*shape):
@@ -30,10 +32,26 @@ def test_the_table_has_every_op():
 
 @pytest.mark.parametrize("format", FORMATS)
 def test_embedding(format):
-    table, ids = weight(numbers(9, 64), format), np.int32([[3], [0], [8], [3]])
+    table, ids = weight(numbers(9, 512), format), np.int32([[3], [0], [8], [3]])
     index = tensor(ids, limit=9)
-    (y,) = run_same("embedding", [index, table], [like(index, 64)], [1.5])
+    (y,) = run_same("embedding", [index, table], [like(index, 512)], [1.5])
     np.testing.assert_array_equal(y, table.array[ids[:, 0]] * np.float32(1.5))
+
+
+@pytest.mark.parametrize("format", FORMATS)
+def test_any_bytes_decode_to_the_bits_of_numpy(format):
+    """All bits of all numbers; of a NaN only that it is one."""
+    row_bytes = format_named(format).row_bytes(512)
+    raw = RNG.integers(0, 256, (300, row_bytes), dtype=np.uint8)
+    raw[0], raw[1] = 0, 255
+    with np.errstate(all="ignore"):
+        table = stored(raw, 512, format)
+    index = tensor(np.arange(300, dtype=np.int32)[:, None], limit=300)
+    (y,) = run_same("embedding", [index, table], [like(index, 512)], [1.0])
+    nan = np.isnan(table.array)
+    assert not nan.all()
+    np.testing.assert_array_equal(np.isnan(y), nan)
+    np.testing.assert_array_equal(y.view(np.uint32)[~nan], table.array.view(np.uint32)[~nan])
 
 
 def test_embedding_refuses():
@@ -52,7 +70,7 @@ def test_embedding_refuses():
 
 @pytest.mark.parametrize("format", FORMATS)
 def test_add_positions(format):
-    table, x = weight(numbers(12, 32), format), tensor(numbers(4, 32), positions=10)
+    table, x = weight(numbers(12, 256), format), tensor(numbers(4, 256), positions=10)
     rows = {0: ([1, 1, 0, 3], [8, 9, 0, 4])}
     (y,) = run_same("add_positions", [x, table], [like(x)], [2], rows=rows)
     np.testing.assert_array_equal(y, x.array + table.array[[10, 11, 2, 6]])

@@ -6,6 +6,7 @@
  * reads only what an earlier op has written. The arena is the host's, zeroed once, so such a program
  * computes nonsense, but touches nothing that is not its own.
  */
+#include "syn_formats.h"
 #include "tables.h"
 
 /* Rows × columns of a tensor, rows of a space: 32-bit arithmetic on them stays exact. */
@@ -121,23 +122,11 @@ static int bind_kernels(syn_program *p, const syn_kernel *const *kernels, uint32
     return SYN_OK;
 }
 
-/* Bytes of a row in layout rows; 0 for an unknown format or a width that it cannot have. */
-static uint64_t row_bytes(uint32_t format, uint32_t cols) {
-    switch (format) {
-    case SYN_F32: return (uint64_t)cols * 4;
-    case SYN_F16:
-    case SYN_BF16: return (uint64_t)cols * 2;
-    case SYN_INT8: return (uint64_t)4 + cols + (cols & 1);
-    case SYN_Q8_0: return cols & 31 ? 0 : (uint64_t)(cols >> 5) * 34;
-    default: return 0;
-    }
-}
-
 static int check_weights(const syn_program *p, syn_error *error) {
     const syn_weight *weights = syn_table(p, SYN_SEC_WEIGHTS);
     for (uint32_t i = 0; i < syn_count(p, SYN_SEC_WEIGHTS); i++) {
         const syn_weight *w = weights + i;
-        uint64_t bytes = row_bytes(w->format, w->cols), all = (uint64_t)w->rows * w->row_bytes;
+        uint64_t bytes = syn_row_bytes(w->format, w->cols), all = (uint64_t)w->rows * w->row_bytes;
         if (w->segment >= syn_count(p, SYN_SEC_SEGMENTS) || w->layout != SYN_LAYOUT_ROWS || !w->rows
             || w->rows > MOST_ROWS || w->cols > MOST_NUMBERS || !bytes || bytes != w->row_bytes)
             return syn_fail(error, SYN_BAD_WEIGHT, SYN_SEC_WEIGHTS, i, w->format);

@@ -33,7 +33,9 @@ enum { SYN_OK = 0, SYN_BAD_IMAGE = 1, SYN_BAD_VERSION = 2, SYN_BAD_CHECKSUM = 3,
        SYN_BAD_POSITION = 20, SYN_BAD_ID = 21, SYN_BAD_PAGE = 22, SYN_BAD_MEMORY = 23 };
 
 /* dtypes of tensors and states, formats of weights */
-enum { SYN_F32 = 1, SYN_F16 = 2, SYN_BF16 = 3, SYN_I32 = 4, SYN_INT8 = 5, SYN_Q8_0 = 6 };
+enum { SYN_F32 = 1, SYN_F16 = 2, SYN_BF16 = 3, SYN_I32 = 4, SYN_INT8 = 5, SYN_Q8_0 = 6, SYN_Q4_0 = 7,
+       SYN_Q4_1 = 8, SYN_Q5_0 = 9, SYN_Q5_1 = 10, SYN_Q4_K = 11, SYN_Q5_K = 12, SYN_Q6_K = 13,
+       SYN_I8G16 = 14 };
 
 enum { SYN_LAYOUT_ROWS = 0 };
 

@@ -1,4 +1,4 @@
-/* What a kernel's file includes: the contract (syn.h), the math (syn_math.h) and small helpers.
+/* What a kernel's file includes: the contract (syn.h), math (syn_math.h), formats (syn_formats.h), helpers.
  *
  * A kernel is one `const syn_kernel syn_kernel_<name>`; see docs/decisions/0004-kernel-contract.md.
  * `check` refuses what `run` could not do safely; `run` is called by every thread at once, and may
@@ -8,11 +8,8 @@
 #define SYN_KERNEL_H
 
 #include "syn.h"
+#include "syn_formats.h"
 #include "syn_math.h"
-
-/* float32 of a weight: only 2-byte alignment is promised */
-typedef float syn_loose_f32 __attribute__((aligned(2), may_alias));
-typedef uint16_t syn_loose_u16 __attribute__((aligned(2), may_alias));
 
 /* ---- check: what an operand is ---- */
 
@@ -25,18 +22,6 @@ static inline int syn_is_tensor(const syn_operand *o, uint32_t cols) {
 /* Is `o` a column of i32, such as ids or row numbers? */
 static inline int syn_is_index(const syn_operand *o) {
     return o->kind == SYN_TENSOR && o->dtype == SYN_I32 && o->cols == 1 && o->rows <= 0x3fffffffu;
-}
-
-/* Bytes of a weight's row in layout rows; 0 for a format unknown here or a width it cannot have. */
-static inline uint64_t syn_row_bytes(uint32_t format, uint32_t cols) {
-    switch (format) {
-    case SYN_F32: return (uint64_t)cols * 4;
-    case SYN_F16:
-    case SYN_BF16: return (uint64_t)cols * 2;
-    case SYN_INT8: return (uint64_t)4 + cols + (cols & 1);
-    case SYN_Q8_0: return cols % 32 ? 0 : (uint64_t)(cols / 32) * 34;
-    default: return 0;
-    }
 }
 
 /* Is `o` a weight of `cols` columns in a format that syn_decode_row reads? */
@@ -177,12 +162,8 @@ static inline void syn_decode_row(float *y, const syn_operand *weight, uint32_t 
         float scale = *(const syn_loose_f32 *)(const void *)from;
         const int8_t *code = (const int8_t *)from + 4;
         for (uint32_t i = 0; i < weight->cols; i++) y[i] = scale * (float)code[i];
-    } else if (weight->dtype == SYN_Q8_0) {
-        for (uint32_t i = 0; i < weight->cols; i += 32, from += 34) {
-            float scale = syn_from_f16(*(const syn_loose_u16 *)(const void *)from);
-            const int8_t *code = (const int8_t *)from + 2;
-            for (uint32_t j = 0; j < 32; j++) y[i + j] = scale * (float)code[j];
-        }
+    } else if (syn_block_format_of(weight->dtype).columns) {
+        syn_decode_blocks(y, weight->dtype, from, weight->cols);
     } else {
         syn_decode(y, from, weight->dtype, weight->cols);
     }

@@ -3,14 +3,16 @@
  * Arithmetic of one output number; sums over columns have 8 lanes (syn_dot):
  *   f32     Σ x · w, w dequantised
  *   bf16    Σ bf16(x) · bf16(w), products and sums in float32
- *   a8/32   for each 32 columns k: (float)(Σ q · w) · (scale of w · scale of x), the blocks added
- *           in float32, block k into lane k % 8
+ *   a8/32   for each 32 columns k, for each run of the weight in them (one of 32, or two of 16):
+ *           (float)(Σ q · w) · (scale of the run · scale of x), and where the format has a minimum,
+ *           minimum of the run · ((float)(Σ q) · scale of x); all added in float32 in this order,
+ *           those of k into lane k % 8
  *   a8/row  (float)(Σ q · w) · (scale of w · scale of x), the sum over the row
  * and then + b. q and its scale, over 32 columns or the row, in float32:
  *   amax = max |x|;  inverse = amax > 0 ? 127 / amax : 0;  q = round half even(x · inverse), within
  *   ±127, NaN to 0;  scale = amax / 127.
  */
-#include "../syn_kernel.h"
+#include "blocks.h"
 
 enum { ARITH_F32 = 0, ARITH_BF16 = 1, ARITH_A8_32 = 2, ARITH_A8_ROW = 3 };
 enum { MAX_PAIRS = 4, TILE = 4, MAX_INT_COLS = 131072 };  /* 128 · 127 · 131072 < 2^31 */
@@ -22,7 +24,7 @@ static int reads(uint32_t arith, uint32_t format) {
     switch (arith) {
     case ARITH_F32: return 1;
     case ARITH_BF16: return format == SYN_F32 || format == SYN_F16 || format == SYN_BF16;
-    case ARITH_A8_32: return format == SYN_Q8_0;
+    case ARITH_A8_32: return syn_block_format_of(format).columns != 0;
     default: return format == SYN_INT8;
     }
 }
@@ -48,14 +50,15 @@ static int check(const syn_op *op) {
     return outputs <= 0x7fffffffu ? 0 : TOO_MANY_COLUMNS;
 }
 
-/* Bytes of one prepared row of x: C floats, or C codes and then their scales. */
+/* Bytes of one prepared row of x: C floats, or C codes and then their scales; for a8/32 C / 32
+ * scales and then the sums of each 16 codes. */
 static uint64_t prepared_bytes(uint32_t arith, uint32_t cols) {
     if (arith == ARITH_F32) return 0;
     if (arith == ARITH_BF16) return (uint64_t)cols * 4;
-    return syn_aligned(cols) + (arith == ARITH_A8_32 ? (uint64_t)(cols / 32) * 4 : 4);
+    return syn_aligned(cols) + (arith == ARITH_A8_32 ? (uint64_t)(cols / 32) * 8 : 4);
 }
 
-/* Scratch: a decoded weight row for each thread, then x prepared, row after row. */
+/* Scratch: a weight row decoded or expanded for each thread, then x prepared, row after row. */
 static uint64_t scratch_bytes(const syn_op *op, uint32_t threads) {
     const syn_operand *x = &op->in[0];
     uint64_t row = syn_aligned(prepared_bytes(op->attributes[0], x->cols));
@@ -71,6 +74,15 @@ static float quantise(int8_t *code, const float *x, uint32_t n) {
     return amax / 127.0f;
 }
 
+/* code (C), scale (C/32), sum (C/16) of one row of x (C) */
+static void prepare_blocks(int8_t *code, float *scale, int16_t *sum, const float *x, uint32_t cols) {
+    for (uint32_t i = 0; i < cols; i += 32) scale[i / 32] = quantise(code + i, x + i, 32);
+    for (uint32_t i = 0; i < cols / 16; i++) {
+        sum[i] = 0;
+        for (uint32_t j = 0; j < 16; j++) sum[i] = (int16_t)(sum[i] + code[i * 16 + j]);
+    }
+}
+
 /* One row of x (C) as the arithmetic reads it. */
 static void prepare(uint8_t *to, const float *x, uint32_t arith, uint32_t cols) {
     float *number = (float *)(void *)to, *scale = (float *)(void *)(to + syn_aligned(cols));
@@ -80,24 +92,13 @@ static void prepare(uint8_t *to, const float *x, uint32_t arith, uint32_t cols) 
     else if (arith == ARITH_A8_ROW)
         *scale = quantise(code, x, cols);
     else
-        for (uint32_t i = 0; i < cols; i += 32) scale[i / 32] = quantise(code + i, x + i, 32);
+        prepare_blocks(code, scale, (int16_t *)(void *)(scale + cols / 32), x, cols);
 }
 
 static int32_t dot_int8(const int8_t *a, const int8_t *b, uint32_t n) {
     int32_t sum = 0;
     for (uint32_t i = 0; i < n; i++) sum += a[i] * b[i];
     return sum;
-}
-
-/* w: blocks of q8_0; code (C), scale (C/32) */
-static float dot_blocks(const uint8_t *w, const int8_t *code, const float *scale, uint32_t cols) {
-    float lane[8] = {0};
-    for (uint32_t k = 0; k < cols / 32; k++, w += 34) {
-        float scale_w = syn_from_f16(*(const syn_loose_u16 *)(const void *)w);
-        int32_t sum = dot_int8((const int8_t *)w + 2, code + k * 32, 32);
-        lane[k % 8] += (float)sum * (scale_w * scale[k]);
-    }
-    return syn_sum_lanes(lane);
 }
 
 /* syn_dot of w (C) with four rows of x, `stride` numbers apart, in one pass. */
@@ -147,18 +148,21 @@ static void float_column(float *y, uint32_t width, const float *w, const float *
 }
 
 /* The same for quantised x: rows of codes and scales, `stride` bytes apart. */
-static void int8_column(float *y, uint32_t width, const uint8_t *w, const uint8_t *x, uint32_t rows,
-                        uint32_t cols, size_t stride, uint32_t arith, float bias) {
+static void blocks_column(float *y, uint32_t width, const block_row *w, const uint8_t *x,
+                          uint32_t rows, uint32_t cols, size_t stride, float bias) {
     for (uint32_t t = 0; t < rows; t++, x += stride) {
-        const int8_t *code = (const int8_t *)x;
         const float *scale = (const float *)(const void *)(x + syn_aligned(cols));
-        float sum;
-        if (arith == ARITH_A8_32)
-            sum = dot_blocks(w, code, scale, cols);
-        else
-            sum = (float)dot_int8((const int8_t *)w + 4, code, cols)
-                * (*(const syn_loose_f32 *)(const void *)w * *scale);
-        y[(size_t)t * width] = sum + bias;
+        y[(size_t)t * width] = dot_blocks(w, (const int8_t *)x, scale, cols) + bias;
+    }
+}
+
+static void int8_column(float *y, uint32_t width, const uint8_t *w, const uint8_t *x, uint32_t rows,
+                        uint32_t cols, size_t stride, float bias) {
+    float scale_w = *(const syn_loose_f32 *)(const void *)w;
+    for (uint32_t t = 0; t < rows; t++, x += stride) {
+        float scale = *(const float *)(const void *)(x + syn_aligned(cols));
+        int32_t sum = dot_int8((const int8_t *)w + 4, (const int8_t *)x, cols);
+        y[(size_t)t * width] = (float)sum * (scale_w * scale) + bias;
     }
 }
 
@@ -191,12 +195,16 @@ static void run(const syn_op *op, const syn_call *call) {
         if (end > w->rows) end = w->rows;
         for (uint32_t n = from; n < end; n++) {
             float add = bias ? bias[n] : 0.0f;
-            if (arith == ARITH_F32 || arith == ARITH_BF16)
+            if (arith == ARITH_A8_32) {
+                block_row row = expand_row(room, w, n);
+                blocks_column(y + n, w->rows, &row, prepared, x->rows, cols, row_bytes, add);
+            } else if (arith == ARITH_A8_ROW) {
+                int8_column(y + n, w->rows, syn_weight_row(w, n), prepared, x->rows, cols,
+                            row_bytes, add);
+            } else {
                 float_column(y + n, w->rows, float_row(room, w, n, arith), numbers, x->rows, cols,
                              stride, add);
-            else
-                int8_column(y + n, w->rows, syn_weight_row(w, n), prepared, x->rows, cols,
-                            row_bytes, arith, add);
+            }
         }
     }
 }

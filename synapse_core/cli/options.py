@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from synapse_core.api import Model
 
 Command = Callable[..., Any]
-FORMAT_HELP = "Re-encode the matrices: f32, f16, bf16, int8, q8_0."
+FORMAT_HELP = "Re-encode the matrices: f16, int8, q8_0, q4_k … (docs/formats.md)."
 
 
 def model_argument(*, required: bool = True) -> Callable[[Command], Command]:

@@ -25,16 +25,17 @@ from synapse_core.loaders.torch_file.inert import (
     storage_of,
 )
 
-# A tensor takes about 26 opcodes, 230 bytes and 13 places of the memo; a pickler writes the
-# entries of a dictionary a thousand at a time.
+# A tensor takes about 26 opcodes, 230 bytes and 13 places of the memo: room for 20,000 of them. A
+# pickler writes the entries of a dictionary a thousand at a time.
 MOST_PICKLE_BYTES = 16 << 20
-MOST_OPCODES = 1 << 20
+MOST_OPCODES = 1 << 19
 MOST_STACK = 1 << 14
-MOST_MEMO = 1 << 19
+MOST_MEMO = 1 << 18
 MOST_TEXT = 1 << 16
 MOST_INT_BYTES = 16
 # numbers, sizes and texts that follow an opcode, little-endian
 _U1, _U2, _U4, _I4, _U8 = (struct.Struct(f"<{code}") for code in "BHIiQ")
+_STOP = ord(".")
 _F8 = struct.Struct(">d")
 
 
@@ -60,8 +61,8 @@ class PickleMachine:
         try:
             for _ in range(MOST_OPCODES):
                 self._begin = self._at
-                code = self._take(1)
-                if code == b".":
+                code = self._take(1)[0]
+                if code == _STOP:
                     value = self._pop()
                     if self._stack or self._marks:
                         self._bad("ends with values left on its stack")
@@ -152,7 +153,10 @@ class PickleMachine:
         self._push(int.from_bytes(self._take(length), "little", signed=True))
 
     def _tuple(self, count: int) -> None:
-        self._push(tuple([self._pop() for _ in range(count)][::-1]))
+        begin = len(self._stack) - count
+        if begin < (self._marks[-1] if self._marks else 0):
+            self._bad("takes a value from an empty stack")
+        self._stack[begin:] = [tuple(self._stack[begin:])]
 
     def _append(self) -> None:
         value = self._pop()
@@ -223,11 +227,11 @@ class PickleMachine:
 Step = Callable[[PickleMachine], None]
 
 
-def _name_of(code: bytes) -> str:
+def _name_of(code: int) -> str:
     from pickletools import opcodes
 
     names = {opcode.code: opcode.name for opcode in opcodes}
-    return names.get(code.decode("latin-1"), f"0x{code.hex()}")
+    return names.get(chr(code), f"0x{code:02x}")
 
 
 def _pushes(make: Callable[[], Any]) -> Step:
@@ -242,7 +246,7 @@ def _pushes_text(layout: struct.Struct) -> Step:
     return lambda machine: machine._push(machine._text(machine._number(layout)))
 
 
-_STEPS: dict[bytes, Step] = {
+_STEPS_OF: dict[bytes, Step] = {
     b"\x80": PickleMachine._proto,
     b"\x95": PickleMachine._frame,
     b"(": PickleMachine._mark,
@@ -281,3 +285,4 @@ _STEPS: dict[bytes, Step] = {
     b"b": PickleMachine._build,
     b"Q": PickleMachine._persistent,
 }
+_STEPS = {code[0]: step for code, step in _STEPS_OF.items()}

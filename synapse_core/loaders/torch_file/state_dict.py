@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any, NoReturn
@@ -121,7 +121,7 @@ def read_state_dict(
     return StateDict(tuple(tensors), chosen, tuple(left_out))
 
 
-def _choose(path: Path, value: Any, key: str | None) -> tuple[str | None, Mapping[Any, Any]]:
+def _choose(path: Path, value: Any, key: str | None) -> tuple[str | None, dict[Any, Any]]:
     if type(value) is not dict:
         raise FileError(path, f"holds a {kind_of(value)}, expected a dictionary of tensors")
     if key is not None:
@@ -129,16 +129,18 @@ def _choose(path: Path, value: Any, key: str | None) -> tuple[str | None, Mappin
         if type(inner) is not dict:
             raise FileError(path, "is no dictionary", field=f"entry {key!r}")
         return key, inner
-    if any(type(entry) is PickledTensor for entry in value.values()):
-        return None, value
     nested = [name for name in COMMON_KEYS if _has_tensors(value.get(name))]
+    if not nested and _has_tensors(value):
+        return None, value
+    # The state of a random generator (uint8) beside a model is no part of it; weights would be.
+    if any(type(entry) is PickledTensor and entry.dtype in DTYPE_OF for entry in value.values()):
+        nested.insert(0, "its top")
     if len(nested) == 1:
         return nested[0], value[nested[0]]
-    if nested:
-        raise FileError(path, f"has tensors under {', '.join(nested)}; choose one with --key")
     others = [repr(name)[:40] for name, entry in value.items() if _has_tensors(entry)][:8]
-    if others:
-        raise FileError(path, f"has tensors under {', '.join(others)}; choose one with --key")
+    if nested or others:
+        places = ", ".join(nested or others)
+        raise FileError(path, f"has tensors under {places}; choose one with --key")
     raise FileError(path, "holds no dictionary of tensors")
 
 

@@ -10,7 +10,7 @@ import attrs
 
 from synapse_core.api.hub_access import access
 from synapse_core.api.hub_files import choose_files
-from synapse_core.errors import FileError, UsageError
+from synapse_core.errors import FileError, Unavailable, UsageError
 from synapse_core.loaders.json_file import read_json
 from synapse_core.loaders.regular_file import inside
 from synapse_core.loaders.safetensors import CONFIG, INDEX, SINGLE, SUFFIX
@@ -82,7 +82,7 @@ def pull(name: HubName, *, pattern: str | None = None, progress: bool = False) -
         if hub.offline:
             folder = _snapshot(Path(hub.cache), name)
             if folder is None:
-                raise UsageError(f"{name} is not in the cache and HF_HUB_OFFLINE is set")
+                raise Unavailable(f"{name} is not in the cache and HF_HUB_OFFLINE is set")
             names: Iterable[str] = sorted(path.name for path in folder.iterdir())
             companions, weights = choose_files(str(name), names, pattern)
         else:

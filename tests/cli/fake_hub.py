@@ -64,7 +64,7 @@ def serve(hub: FakeHub) -> Iterator[FakeHub]:
     """Serve until the block ends."""
     bound = type("Bound", (Handler,), {"hub": hub})
     servers = [ThreadingHTTPServer(("127.0.0.1", 0), bound) for _ in range(2)]
-    # Large files come from a second place, as the hub's do; the client treats those redirects apart.
+    # Large files come from a second place, as the hub's do: the client treats such redirects apart.
     hub.endpoint, hub.files_endpoint = (
         f"http://127.0.0.1:{server.server_address[1]}" for server in servers
     )

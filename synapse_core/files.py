@@ -11,35 +11,91 @@ from typing import BinaryIO
 
 from synapse_core.errors import FileError
 
+try:
+    import fcntl
+except ImportError:  # Windows: an open file cannot be removed there, which serves as the lock
+    fcntl = None  # type: ignore[assignment]
+
+_HEX_BYTES = 6
+
 
 @contextmanager
 def write_whole(path: Path) -> Iterator[BinaryIO]:
     """Open a file beside `path` for writing, and put it in its place when the block ends well.
 
     The new file has the mode that the umask gives; the old one stays untouched until then and on
-    every error, and no other file is left behind.
+    every error, and no other file is left behind. A process that is killed leaves its part
+    (`.NAME.….part`); the next one that writes `path` removes it.
 
     Raises: FileError when the place cannot be written.
     """
     if path.is_dir():
         raise FileError(path, "is a folder; name a file to write")
-    part = path.with_name(f".{path.name}.{secrets.token_hex(6)}.part")
-    try:
-        file = part.open("xb")
-    except OSError as error:
-        raise FileError(path, f"cannot be written: {error.strerror}") from error
+    _sweep(path)
+    part, file = _open_part(path)
     try:
         with file:
             yield file
             file.flush()
             os.fsync(file.fileno())
-        os.replace(part, path)
+            if fcntl is not None:  # while the lock holds, so that nobody sweeps it
+                os.replace(part, path)
+        if fcntl is None:
+            os.replace(part, path)
         _sync_folder(path.parent)
     except OSError as error:
         raise FileError(path, f"cannot be written: {error.strerror}") from error
     finally:
         with suppress(FileNotFoundError):
             part.unlink()
+
+
+def _open_part(path: Path) -> tuple[Path, BinaryIO]:
+    """Open a new part and lock it."""
+    while True:
+        part = path.with_name(f".{path.name}.{secrets.token_hex(_HEX_BYTES)}.part")
+        try:
+            file = part.open("xb")
+        except OSError as error:
+            raise FileError(path, f"cannot be written: {error.strerror}") from error
+        # Another process may have swept it in the moment before it was locked.
+        if not _lock(file) or _is_still(part, file):
+            return part, file
+        file.close()
+
+
+def _sweep(path: Path) -> None:
+    """Remove parts of `path` whose writers are gone: nobody holds their locks."""
+    head, tail = f".{path.name}.", ".part"
+    length = len(head) + 2 * _HEX_BYTES + len(tail)
+    try:
+        names = os.listdir(path.parent)
+    except OSError:
+        return  # writing there will say why
+    for name in names:
+        if len(name) == length and name.startswith(head) and name.endswith(tail):
+            part = path.with_name(name)
+            with suppress(OSError), part.open("r+b") as file:
+                if _lock(file):
+                    part.unlink()
+
+
+def _lock(file: BinaryIO) -> bool:
+    """Lock a file for as long as it is open; no if another process has it or none can."""
+    if fcntl is None:
+        return False
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        return False
+    return True
+
+
+def _is_still(part: Path, file: BinaryIO) -> bool:
+    try:
+        return os.path.samestat(os.stat(part), os.fstat(file.fileno()))
+    except FileNotFoundError:
+        return False
 
 
 def _sync_folder(folder: Path) -> None:

@@ -9,6 +9,8 @@ from synapse_core.hookspecs import Registry
 from synapse_core.loaders import Checkpoint
 
 PROGRAM_SUFFIX = ".syn"
+PICKLE = "pytorch_model.bin"
+PICKLE_SUFFIXES = (".bin", ".pt", ".pth")
 
 
 def is_program(path: Path) -> bool:
@@ -31,8 +33,24 @@ def open_checkpoint(path: Path, registry: Registry) -> Checkpoint:
         if loader.claims(path):
             checkpoint: Checkpoint = loader.open(path)
             return checkpoint
+    _refuse_pickles(path)
     kind = "folder" if path.is_dir() else "file"
     raise FileError(path, f"no installed loader reads this {kind}; there are: {', '.join(names)}")
+
+
+def _refuse_pickles(path: Path) -> None:
+    """Say what to do with weights that are a pickle."""
+    found = [path] if path.suffix in PICKLE_SUFFIXES and path.is_file() else []
+    if path.is_dir():
+        found = sorted(file for file in path.iterdir() if file.suffix in PICKLE_SUFFIXES)
+        found = [file for file in found if file.name == PICKLE] or found
+    if not found:
+        return
+    target = found[0].with_name("model.safetensors")
+    problem = f"is a pickle; `synapse import-pt {found[0]} -o {target}` reads it without running it"
+    if len(found) > 1:
+        problem = "is one of several pickles; `synapse import-pt` reads files one by one"
+    raise FileError(found[0], problem)
 
 
 def default_model(registry: Registry) -> Path:

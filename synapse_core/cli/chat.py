@@ -11,6 +11,7 @@ import click
 
 from synapse_core.cli.options import (
     backend_options,
+    fetch,
     format_options,
     model_argument,
     open_model,
@@ -30,7 +31,7 @@ LEAST_ROOM = 32
 
 
 @click.command("chat")
-@model_argument(required=False)
+@model_argument(required=False, pulls=True)
 @click.option("--system", help="Instructions that stand before the conversation.")
 @sampling_options
 @backend_options
@@ -58,7 +59,7 @@ def chat(
 
     use_utf8()
     options = {"format": format, "arith": arith, "kv": kv, "context": context}
-    with open_model(model, backend, threads=threads, output_rows=1, **options) as loaded:
+    with open_model(fetch(model), backend, threads=threads, output_rows=1, **options) as loaded:
         template = ChatTemplate.of(loaded.built.assets, str(loaded.built.path))
         chosen = Sampling(**sampling)
         talk = Conversation(

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import click
 
+from synapse_core.cli.options import model_argument
 from synapse_core.cli.output import json_option, print_json
 from synapse_core.errors import UsageError
 
@@ -13,7 +14,7 @@ STYLES = ("text", "dot", "svg")
 
 
 @click.command()
-@click.argument("model", required=False)
+@model_argument(required=False)
 @click.option("--stage", metavar="S", help="The pass after which to look; the last by default.")
 @click.option("--diff", is_flag=True, help="Show what the stage changed.")
 @click.option("--style", type=click.Choice(STYLES), default="text", help="How to write it.")
@@ -21,7 +22,7 @@ STYLES = ("text", "dot", "svg")
 @click.option("-o", "--output", type=click.Path(path_type=Path), help="Write to this file.")
 @json_option
 def graph(
-    model: str | None,
+    model: Path | None,
     stage: str | None,
     diff: bool,
     style: str,

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
+
+from synapse_core.errors import FileError, Unavailable
 
 if TYPE_CHECKING:
     from synapse_core.api import Model
@@ -15,10 +18,48 @@ Command = Callable[..., Any]
 FORMAT_HELP = "Re-encode the matrices: f16, int8, q8_0, q4_k … (docs/formats.md)."
 
 
-def model_argument(*, required: bool = True) -> Callable[[Command], Command]:
+class ModelPath(click.Path):
+    """MODEL: a path, or ORG/NAME of a model in the hub's cache; with `pulls`, of any on the hub."""
+
+    def __init__(self, *, pulls: bool) -> None:
+        super().__init__(path_type=Path)
+        self.pulls = pulls
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Path:
+        """Return the path; one that is on the hub only stays a name until `fetch` pulls it."""
+        path = Path(str(super().convert(value, param, ctx)))
+        if path.exists():
+            return path
+        from synapse_core.api.hub import find_cached, name_of
+
+        name = name_of(str(value))
+        if name is None:
+            return path
+        try:
+            found = find_cached(name)
+        except Unavailable as error:
+            raise FileError(path, f"does not exist here; {error}") from None
+        if found is None and not self.pulls:
+            raise FileError(path, f"does not exist here; `synapse pull {value}` looks on the hub")
+        return found or path
+
+
+def model_argument(*, required: bool = True, pulls: bool = False) -> Callable[[Command], Command]:
     """Add the argument MODEL."""
-    kind = click.Path(path_type=Path)
-    return click.argument("model", type=kind, required=required)
+    return click.argument("model", type=ModelPath(pulls=pulls), required=required)
+
+
+def fetch(model: Path | None) -> Path | None:
+    """Pull a MODEL that is a name on the hub and not in its cache, and say so on stderr."""
+    if model is None:
+        return None
+    from synapse_core.api.hub import name_of, pull
+
+    name = name_of(str(model))
+    if name is None:
+        return model
+    click.echo(f"{name} is not here; pulling it", err=True)
+    return pull(name, progress=sys.stderr.isatty()).path
 
 
 def format_options(command: Command) -> Command:

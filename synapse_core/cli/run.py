@@ -13,6 +13,7 @@ import click
 
 from synapse_core.cli.options import (
     backend_options,
+    fetch,
     format_options,
     model_argument,
     open_model,
@@ -34,7 +35,7 @@ SILENCE_S = 0.2
 
 
 @click.command("run")
-@model_argument(required=False)
+@model_argument(required=False, pulls=True)
 @click.option("-p", "--prompt", help="The text to continue; - reads it from stdin.")
 @click.option("--echo", is_flag=True, help="Print the prompt before its continuation.")
 @sampling_options
@@ -83,7 +84,7 @@ def run(
     text = _prompt(prompt)
     options = {"format": format, "arith": arith, "kv": kv, "context": context}
     with (
-        open_model(model, backend, threads=threads, output_rows=1, **options) as loaded,
+        open_model(fetch(model), backend, threads=threads, output_rows=1, **options) as loaded,
         Interrupts() as interrupts,
     ):
         chosen = Sampling(**sampling)

@@ -43,8 +43,6 @@ LONGROPE = {
         "long_factor": [1.4, 2.5, 5.0, 7.0],
     }
 }
-# What scales q in the 27B is its width per head.
-BY_WIDTH = {"hidden_size": 48, "query_pre_attn_scalar": 12}
 CASES: dict[str, Twins] = {
     "mistral": Twins(family="mistral"),
     "mistral linear": Twins(family="mistral", config={"rope_scaling": LINEAR}),
@@ -59,11 +57,9 @@ CASES: dict[str, Twins] = {
     "gemma one kv head": Twins(family="gemma", config={"num_key_value_heads": 1, "head_dim": 12}),
     "gemma2": Twins(family="gemma2"),
     "gemma2 linear": Twins(family="gemma2", config={"rope_scaling": LINEAR}),
-    "gemma2 27B": Twins(family="gemma2", config={**BY_WIDTH, "num_hidden_layers": 46}),
     "gemma3": Twins(family="gemma3"),
     "gemma3 linear": Twins(family="gemma3", config={"rope_scaling": LINEAR}),
     "gemma3 cap": Twins(family="gemma3", config={"final_logit_softcapping": 4.0}),
-    "gemma3 27B": Twins(family="gemma3", config={**BY_WIDTH, "num_hidden_layers": 62}),
 }
 
 
@@ -207,8 +203,6 @@ READER_FAULTS: dict[str, tuple[str, Fault]] = {
         f"unscaled embedding, {name}": (name, partial(scaled_embedding, 1.0))
         for name in ("gemma", "gemma2", "gemma3")
     },
-    "a scale by the head's width, gemma2": ("gemma2 27B", in_attention("scale", 8**-0.5)),
-    "a scale by the head's width, gemma3": ("gemma3 27B", in_attention("scale", 8**-0.5)),
     "a scale by the width, gemma2": ("gemma2", in_attention("scale", 6**-0.5)),
     "a scale by the width, gemma3": ("gemma3", in_attention("scale", 6**-0.5)),
     "no cap on attention": ("gemma2", in_attention("softcap", 0.0)),
@@ -253,6 +247,31 @@ def test_windows_stand_where_llama_cpp_puts_them(tmp_path: Path, name: str) -> N
     keys = {"attention.sliding_window_pattern": entry} if entry else {}
     path = Twins(family=family, keys=keys).gguf(tmp_path / "m.gguf")
     assert windows_of(config_of(path, FAMILIES[family])) == expected
+
+
+# Gemma 2 27B and Gemma 3 27B, and their neighbours: 46 / 4 is 11 in llama.cpp's whole numbers.
+SCALES = [("gemma2", 45, 8), ("gemma2", 46, 11), ("gemma3", 46, 8), ("gemma3", 62, 11)]
+
+
+@pytest.mark.parametrize(("family", "layers", "scalar"), SCALES)
+def test_q_is_scaled_by_the_width_per_head_in_27b_alone(
+    tmp_path: Path, family: str, layers: int, scalar: int
+) -> None:
+    config = {"num_hidden_layers": layers, "hidden_size": 46, "intermediate_size": 8}
+    path = Twins(family=family, config=config).gguf(tmp_path / "m.gguf")
+    found = config_of(path, FAMILIES[family])
+    scales = {layer.sublayers[0].mixer.options["scale"] for layer in found.layers}
+    assert scales == {scalar**-0.5}
+
+
+def test_a_27b_and_its_safetensors_twin_have_the_same_logits(tmp_path: Path) -> None:
+    config = {"num_hidden_layers": 46, "hidden_size": 48, "query_pre_attn_scalar": 12}
+    twins = Twins(family="gemma2", config=config)
+    expected = logits(twins.hf(tmp_path / "m"))
+    path = twins.gguf(tmp_path / "m.gguf")
+    assert np.abs(logits(path) - expected).max() <= TOLERANCE * expected.std()
+    other = Twins(family="gemma2", config={**config, "query_pre_attn_scalar": 8})
+    assert np.abs(logits(other.hf(tmp_path / "o")) - expected).max() > 0.01 * expected.std()
 
 
 def test_only_full_layers_of_gemma3_are_stretched(tmp_path: Path) -> None:

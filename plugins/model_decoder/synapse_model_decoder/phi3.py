@@ -81,10 +81,12 @@ def from_gguf(read: Fields) -> ModelConfig:
 
 def _longrope(read: Fields, sizes: Sizes) -> dict[str, Any]:
     """Return longrope's parameters, {} where the file has none."""
+    # llama.cpp would divide by these too; no Phi-3 is stretched by them.
+    for key in ("phi3.rope.scaling.factor", "phi3.rope.scale_linear"):
+        read.number(key, least=1, most=1, default=1.0)
     type = read.choice("phi3.rope.scaling.type", ("none", "longrope"), "none")
     if type == "none" and not (read.has_tensor(SHORT) or read.has_tensor(LONG)):
-        for key in ("phi3.rope.scaling.factor", "phi3.rope.scale_linear"):
-            read.number(key, least=1, most=1, default=1.0)
+        read.number(f"phi3.{MAGNITUDE}", least=1, most=1, default=1.0)
         return {}
     pairs = read_turned(read, "phi3", sizes.head_dim) // 2
     trained = read.whole("phi3.rope.scaling.original_context_length", most=MOST_CONTEXT)

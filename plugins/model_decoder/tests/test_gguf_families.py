@@ -311,6 +311,8 @@ REFUSED: dict[str, tuple[str, str, tuple[str, Any] | None]] = {
     "linear phi3": ("phi3", "rope.scaling.type", ("string", "linear")),
     "a factor, phi3": ("phi3", "rope.scaling.factor", (FLOAT, 4.0)),
     "an older factor, phi3": ("phi3", "rope.scale_linear", (FLOAT, 4.0)),
+    "a factor beside longrope": ("phi3 longrope", "rope.scaling.factor", (FLOAT, 4.0)),
+    "a magnitude alone": ("phi3", "rope.scaling.attn_factor", (FLOAT, 1.2)),
     "no magnitude": ("phi3 longrope", "rope.scaling.attn_factor", None),
     "zero magnitude": ("phi3 longrope", "rope.scaling.attn_factor", (FLOAT, 0.0)),
     "no trained length": ("phi3 longrope", "rope.scaling.original_context_length", None),

@@ -2,6 +2,8 @@
 
 Paper: Gemma Team 2024, arXiv 2403.08295.
 Reference: `GemmaForCausalLM` of transformers, models/gemma/modeling_gemma.py.
+
+In GGUF the norms' one is added already; the scale of the embedding and the GELU are in no key.
 """
 
 from __future__ import annotations
@@ -11,6 +13,8 @@ import math
 import attrs
 
 from synapse_core.families import Claim, ComponentConfig, Family, Fields, ModelConfig
+from synapse_model_decoder import gguf
+from synapse_model_decoder.gguf_rope import read_rope
 from synapse_model_decoder.hf import (
     Sizes,
     attention,
@@ -50,6 +54,20 @@ def from_hf(read: Fields) -> ModelConfig:
     )
 
 
+def from_gguf(read: Fields) -> ModelConfig:
+    """Read the keys of a GGUF file.
+
+    Raises: FileError naming the key or the tensor.
+    """
+    sizes = gguf.read_sizes(read, "gemma")
+    norm = gguf.read_norm(read, "gemma")
+    rope = read_rope(read, "gemma", sizes.head_dim)
+    mixer = attention(attention_options(sizes, rope, gguf.read_biases(read)))
+    layers = [plain_layer(norm, mixer, gemma_ffn(sizes))] * sizes.layers
+    scale = embedding_scale(sizes)
+    return gguf.read_model(read, "gemma", sizes, layers=layers, norm=norm, embedding_scale=scale)
+
+
 def read_gemma_sizes(read: Fields) -> Sizes:
     """Read the sizes; a model that looks both ways is refused.
 
@@ -79,6 +97,11 @@ def read_gemma_ffn(read: Fields, sizes: Sizes) -> ComponentConfig:
         read.choice("hidden_activation", (TANH,))
     if read.has("hidden_act") or not read.has("hidden_activation"):
         read.choice("hidden_act", (TANH, "gelu"))
+    return gemma_ffn(sizes)
+
+
+def gemma_ffn(sizes: Sizes) -> ComponentConfig:
+    """Return the feed-forward of every Gemma."""
     return ComponentConfig("ffn", "geglu", {"hidden": sizes.hidden, "activation": "gelu_tanh"})
 
 
@@ -97,8 +120,8 @@ def embedding_scale(sizes: Sizes) -> float:
 
 FAMILY = Family(
     name="gemma",
-    claims=(Claim(hf="GemmaForCausalLM"),),
-    config={"hf": from_hf},
-    weights={"hf": LLAMA},
+    claims=(Claim(hf="GemmaForCausalLM"), Claim(gguf="gemma")),
+    config={"hf": from_hf, "gguf": from_gguf},
+    weights={"hf": LLAMA, "gguf": gguf.WEIGHTS},
     ignores=IGNORES,
 )

@@ -2,6 +2,8 @@
 
 Paper: Gemma Team 2024, arXiv 2408.00118.
 Reference: `Gemma2ForCausalLM` of transformers, models/gemma2/modeling_gemma2.py.
+
+A GGUF file does not say by what q is scaled: as in llama.cpp, the number of layers does.
 """
 
 from __future__ import annotations
@@ -16,13 +18,16 @@ from synapse_core.families import (
     Fields,
     ModelConfig,
 )
+from synapse_model_decoder import gguf
 from synapse_model_decoder.gemma import (
     embedding_scale,
+    gemma_ffn,
     read_biases,
     read_gemma_ffn,
     read_gemma_norm,
     read_gemma_sizes,
 )
+from synapse_model_decoder.gguf_rope import read_rope
 from synapse_model_decoder.hf import (
     Sizes,
     attention,
@@ -36,6 +41,9 @@ from synapse_model_decoder.llama import IGNORES
 from synapse_model_decoder.llama import WEIGHTS as LLAMA
 
 MOST_CAP = 1e6
+ATTENTION_CAP, HEAD_CAP = "attn_logit_softcapping", "final_logit_softcapping"
+# In GGUF only the 27B has so many layers; it scales q by its width per head, not by the head's.
+LAYERS_OF_27B = 46
 
 
 def from_hf(read: Fields) -> ModelConfig:
@@ -49,7 +57,7 @@ def from_hf(read: Fields) -> ModelConfig:
     rope = RopeReader(head_dim=sizes.head_dim, context=sizes.context).read(read)
     options = {
         **scaled_attention(read, sizes, rope),
-        "softcap": read_cap(read, "attn_logit_softcapping"),
+        "softcap": read_cap(read, ATTENTION_CAP),
     }
     window = read.whole("sliding_window", most=MOST_CONTEXT)
     # The first layer has a window, the second none, and so on.
@@ -64,8 +72,45 @@ def from_hf(read: Fields) -> ModelConfig:
         rope=rope,
         tied=True,
         embedding_scale=embedding_scale(sizes),
-        head_softcap=read_cap(read, "final_logit_softcapping"),
+        head_softcap=read_cap(read, HEAD_CAP),
     )
+
+
+def from_gguf(read: Fields) -> ModelConfig:
+    """Read the keys of a GGUF file.
+
+    Raises: FileError naming the key or the tensor.
+    """
+    sizes = gguf.read_sizes(read, "gemma2", own=(gguf.WINDOW, ATTENTION_CAP, HEAD_CAP))
+    norm = gguf.read_norm(read, "gemma2")
+    rope = read_rope(read, "gemma2", sizes.head_dim)
+    options = {
+        **attention_options(sizes, rope, gguf.read_biases(read)),
+        "scale": gguf_scale(sizes, LAYERS_OF_27B),
+        "softcap": read_cap(read, f"gemma2.{ATTENTION_CAP}"),
+    }
+    window = gguf.read_window(read, "gemma2")
+    windows = gguf.layer_windows(read, "gemma2", sizes.layers, window, period=2)
+    ffn = gemma_ffn(sizes)
+    return gguf.read_model(
+        read,
+        "gemma2",
+        sizes,
+        layers=[plain_layer(norm, attention(options, window), ffn, norm) for window in windows],
+        norm=norm,
+        embedding_scale=embedding_scale(sizes),
+        head_softcap=read_cap(read, f"gemma2.{HEAD_CAP}"),
+    )
+
+
+def gguf_scale(sizes: Sizes, layers_of_27b: int) -> float:
+    """Return the factor on q · k, which is in no key.
+
+    Source: `load_arch_hparams` in src/models/gemma2.cpp and gemma3.cpp of llama.cpp.
+    """
+    if sizes.layers == layers_of_27b:
+        return float((sizes.width // sizes.heads) ** -0.5)
+    return float(sizes.head_dim**-0.5)
 
 
 def scaled_attention(read: Fields, sizes: Sizes, rope: ComponentConfig) -> dict[str, Any]:
@@ -94,10 +139,15 @@ WEIGHTS = {
     "layers.{n}.ffn_norm.weight": "model.layers.{n}.pre_feedforward_layernorm.weight",
     "layers.{n}.ffn_post_norm.weight": "model.layers.{n}.post_feedforward_layernorm.weight",
 }
+GGUF_WEIGHTS = {
+    **gguf.WEIGHTS,
+    "layers.{n}.attention_post_norm.weight": "blk.{n}.post_attention_norm.weight",
+    "layers.{n}.ffn_post_norm.weight": "blk.{n}.post_ffw_norm.weight",
+}
 FAMILY = Family(
     name="gemma2",
-    claims=(Claim(hf="Gemma2ForCausalLM"),),
-    config={"hf": from_hf},
-    weights={"hf": WEIGHTS},
+    claims=(Claim(hf="Gemma2ForCausalLM"), Claim(gguf="gemma2")),
+    config={"hf": from_hf, "gguf": from_gguf},
+    weights={"hf": WEIGHTS, "gguf": GGUF_WEIGHTS},
     ignores=IGNORES,
 )

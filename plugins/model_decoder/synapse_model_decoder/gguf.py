@@ -1,7 +1,7 @@
 """Decoder families from GGUF: the keys and the names of tensors are the same for all of them.
 
 Keys begin with the architecture's name. Whether there are biases and a head of its own is said by
-the tensors alone.
+the tensors alone. A family whose layers differ from LLaMA's puts them together from what is here.
 
 Source: github.com/ggml-org/ggml, docs/gguf.md, "Standardized key-value pairs";
 github.com/ggml-org/llama.cpp, src/llama-arch.cpp.
@@ -9,7 +9,7 @@ github.com/ggml-org/llama.cpp, src/llama-arch.cpp.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any
 
@@ -24,28 +24,32 @@ from synapse_core.families import (
     Ignore,
     LayerConfig,
     ModelConfig,
-    SublayerConfig,
 )
-from synapse_model_decoder.hf import Sizes
-from synapse_model_decoder.hf_rope import LEAST_FACTOR, MOST_FACTOR, MOST_THETA
+from synapse_model_decoder.gguf_rope import ROPE_FACTORS, read_rope
+from synapse_model_decoder.hf import Sizes, attention, attention_options, plain_layer
 
-TABLE, HEAD, ROPE_FACTORS = "token_embd.weight", "output.weight", "rope_freqs.weight"
+TABLE, HEAD = "token_embd.weight", "output.weight"
 TOKENS = "tokenizer.ggml.tokens"
-DEFAULT_THETA = 10000.0
+WINDOW, PATTERN = "attention.sliding_window", "attention.sliding_window_pattern"
 # Keys that would change what the model computes, and the values that leave it as it is.
 NEUTRAL: Mapping[str, tuple[Any, ...]] = MappingProxyType(
     {
         "attention.causal": (True,),
         "attention.clamp_kqv": (0.0,),
+        "attention.key_length_swa": (),
         "attention.max_alibi_bias": (0.0,),
         "attention.scale": (0.0,),
+        "attention.value_length_swa": (),
         "attn_logit_softcapping": (0.0,),
         "embedding_scale": (0.0, 1.0),
         "final_logit_softcapping": (0.0,),
         "logit_scale": (0.0, 1.0),
+        "nextn_predict_layers": (0,),
         "pooling_type": (0,),
         "residual_scale": (0.0, 1.0),
+        "rope.dimension_count_swa": (),
         "rope.dimension_sections": (),
+        "rope.scaling.attn_factor": (1.0,),
         "use_parallel_residual": (False,),
     }
 )
@@ -87,41 +91,48 @@ def read_config(read: Fields, arch: str, *, style: str, qk_norm: bool = False) -
     """
     sizes = read_sizes(read, arch)
     norm = read_norm(read, arch)
-    attention: dict[str, Any] = {
-        "heads": sizes.heads,
-        "kv_heads": sizes.kv_heads,
-        "head_dim": sizes.head_dim,
-        "biases": read_biases(read),
-        "position": read_rope(read, arch, sizes.head_dim, style=style),
-    }
+    rope = read_rope(read, arch, sizes.head_dim, style=style)
+    options = attention_options(sizes, rope, read_biases(read))
     if qk_norm:
-        options = {**norm.options, "width": sizes.head_dim}
-        attention["qk_norm"] = ComponentConfig("norm", "rmsnorm", options)
-    mixers = {
-        "attention": ComponentConfig("attention", "gqa", attention),
-        "ffn": read_ffn(read, sizes.hidden),
-    }
-    sublayers = (SublayerConfig(name, norm, mixer) for name, mixer in mixers.items())
+        options["qk_norm"] = head_norm(norm, sizes)
+    layer = plain_layer(norm, attention(options), read_ffn(read, sizes.hidden))
+    return read_model(read, arch, sizes, layers=[layer] * sizes.layers, norm=norm)
+
+
+def read_model(
+    read: Fields,
+    arch: str,
+    sizes: Sizes,
+    *,
+    layers: Sequence[LayerConfig],
+    norm: ComponentConfig,
+    **more: Any,
+) -> ModelConfig:
+    """Read what stands around the layers; `more` goes to the config as it is.
+
+    Raises: FileError naming the key.
+    """
     return ModelConfig(
         family=arch,
         width=sizes.width,
         vocabulary=sizes.vocabulary,
         context=sizes.context,
-        layers=(LayerConfig(tuple(sublayers)),) * sizes.layers,
+        layers=tuple(layers),
         norm=norm,
         tied=not read.has_tensor(HEAD),
         bos=read_special(read, sizes.vocabulary, "bos"),
         eos=read_special(read, sizes.vocabulary, "eos", "eot"),
+        **more,
     )
 
 
-def read_sizes(read: Fields, arch: str) -> Sizes:
-    """Read them.
+def read_sizes(read: Fields, arch: str, own: Collection[str] = ()) -> Sizes:
+    """Read them; `own` are keys of NEUTRAL, and the window's, that the family reads itself.
 
-    Raises: FileError naming the key: one that is missing, out of range, or asks for what these
-    decoders do not do (experts, a window, other values than keys).
+    Raises: FileError naming the key: one that is missing, out of range, or asks for what the
+    family does not do (experts, a window, other values than keys).
     """
-    _refuse_others(read, arch)
+    _refuse_others(read, arch, own)
     context = read.whole(f"{arch}.context_length", most=MOST_CONTEXT)
     width = read.whole(f"{arch}.embedding_length", most=MOST_WIDTH)
     heads = read.whole(f"{arch}.attention.head_count", most=MOST_HEADS)
@@ -140,10 +151,10 @@ def read_sizes(read: Fields, arch: str) -> Sizes:
     values = read.whole(key, most=MOST_WIDTH, default=head_dim)
     if values != head_dim:
         raise read.error(key, f"found {values}, expected the {head_dim} of the keys")
-    key = f"{arch}.attention.sliding_window"
-    window = read.whole(key, least=0, most=MOST_CONTEXT, default=0)
+    window = 0 if WINDOW in own else read_window(read, arch, default=0)
     if 0 < window < context:
-        raise read.error(key, f"found {window}; windows of architecture {arch!r} are not read")
+        problem = f"found {window}; windows of architecture {arch!r} are not read"
+        raise read.error(f"{arch}.{WINDOW}", problem)
     return Sizes(
         layers=read.whole(f"{arch}.block_count", most=MOST_LAYERS),
         width=width,
@@ -183,6 +194,38 @@ def read_norm(read: Fields, arch: str) -> ComponentConfig:
     return ComponentConfig("norm", "rmsnorm", {"eps": eps})
 
 
+def head_norm(norm: ComponentConfig, sizes: Sizes) -> ComponentConfig:
+    """Return the norm of each head's q and k: the same over a head's columns."""
+    return ComponentConfig("norm", "rmsnorm", {**norm.options, "width": sizes.head_dim})
+
+
+def read_window(read: Fields, arch: str, **default: int) -> int:
+    """Read the window, 0 for none; a file must say it unless there is a `default`.
+
+    Raises: FileError naming the key.
+    """
+    window: int = read.whole(f"{arch}.{WINDOW}", least=0, most=MOST_CONTEXT, **default)
+    return window
+
+
+def layer_windows(read: Fields, arch: str, layers: int, window: int, *, period: int) -> list[int]:
+    """Return each layer's window, 0 for none: the last layer of every `period` has none.
+
+    The file may give another period, or for each layer whether it has a window.
+
+    Source: `load_swa_pattern` and `set_swa_pattern` of llama.cpp.
+    Raises: FileError naming the key.
+    """
+    key = f"{arch}.{PATTERN}"
+    found = read.values.get(key)
+    if isinstance(found, list):
+        if len(found) != layers or not all(type(has) is bool for has in found):
+            raise read.error(key, f"expected true or false for each of the {layers} layers")
+        return [window if has else 0 for has in found]
+    period = read.whole(key, least=0, most=MOST_LAYERS, default=period)
+    return [0 if period and n % period == period - 1 else window for n in range(layers)]
+
+
 def read_ffn(read: Fields, hidden: int) -> ComponentConfig:
     """Read the gated feed-forward: GGUF decoders of these architectures use silu."""
     bias = read.has_tensor("blk.0.ffn_up.bias")
@@ -198,33 +241,6 @@ def read_biases(read: Fields) -> str:
     )
 
 
-def read_rope(read: Fields, arch: str, head_dim: int, *, style: str) -> ComponentConfig:
-    """Read the rotary positions; `style` is the architecture's own.
-
-    Raises: FileError naming the key, or the tensor of factors.
-    """
-    key = f"{arch}.rope.dimension_count"
-    turned = read.whole(key, least=2, most=head_dim, default=head_dim)
-    if turned % 2:
-        raise read.error(key, f"found {turned}; rope turns pairs, so it must be even")
-    options: dict[str, Any] = {
-        "head_dim": head_dim,
-        "theta": read.number(
-            f"{arch}.rope.freq_base", least=1, most=MOST_THETA, default=DEFAULT_THETA
-        ),
-        "style": style,
-        "scaling": _read_scaling(read, arch),
-    }
-    if turned != head_dim:
-        options["rotary_dim"] = turned
-    if read.has_tensor(ROPE_FACTORS):
-        factors = read.tensor_numbers(
-            ROPE_FACTORS, turned // 2, least=LEAST_FACTOR, most=MOST_FACTOR
-        )
-        options["factors"] = list(factors)
-    return ComponentConfig("position", "rope", options)
-
-
 def read_special(read: Fields, vocabulary: int, *names: str) -> tuple[int, ...]:
     """Return the ids of the special tokens of these names that the file has.
 
@@ -236,20 +252,7 @@ def read_special(read: Fields, vocabulary: int, *names: str) -> tuple[int, ...]:
     return tuple(dict.fromkeys(ids))
 
 
-def _read_scaling(read: Fields, arch: str) -> dict[str, Any]:
-    # Files of 2023 have scale_linear alone.
-    older = f"{arch}.rope.scale_linear"
-    type = read.choice(f"{arch}.rope.scaling.type", ("none", "linear"), "none")
-    factor = f"{arch}.rope.scaling.factor"
-    if type == "none" and read.has(older):
-        type, factor = "linear", older
-    if type == "none":
-        return {}
-    value = read.number(factor, least=LEAST_FACTOR, most=MOST_FACTOR)
-    return {"type": "linear", "factor": value} if value != 1.0 else {}
-
-
-def _refuse_others(read: Fields, arch: str) -> None:
+def _refuse_others(read: Fields, arch: str, own: Collection[str]) -> None:
     """Refuse what would make the model another than the one these decoders build."""
     key = f"{arch}.expert_count"
     experts = read.whole(key, least=0, most=MOST_WIDTH, default=0)
@@ -257,6 +260,6 @@ def _refuse_others(read: Fields, arch: str) -> None:
         raise read.error(key, f"found {experts}; mixtures of experts are not read")
     for name, values in NEUTRAL.items():
         key = f"{arch}.{name}"
-        if read.has(key) and read.values[key] not in values:
+        if name not in own and read.has(key) and read.values[key] not in values:
             found = f"{read.values[key]!r:.40}"
             raise read.error(key, f"found {found}; architecture {arch!r} is not read with it")

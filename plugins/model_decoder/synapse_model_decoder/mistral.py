@@ -2,6 +2,8 @@
 
 Paper: Jiang et al. 2023, arXiv 2310.06825.
 Reference: `MistralForCausalLM` of transformers, models/mistral/modeling_mistral.py.
+
+In GGUF it is a `llama`, which that family reads; the file says nothing of the window.
 """
 
 from __future__ import annotations

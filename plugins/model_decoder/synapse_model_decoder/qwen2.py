@@ -7,6 +7,7 @@ Reference: `Qwen2ForCausalLM` of transformers, models/qwen2/modeling_qwen2.py.
 from __future__ import annotations
 
 from synapse_core.families import Claim, Family, Fields, ModelConfig
+from synapse_model_decoder import gguf
 from synapse_model_decoder.hf import (
     attention,
     attention_options,
@@ -38,11 +39,22 @@ def from_hf(read: Fields) -> ModelConfig:
     return read_model(read, "qwen2", sizes, layers=layers, norm=norm, rope=rope)
 
 
+def from_gguf(read: Fields) -> ModelConfig:
+    """Read the keys of a GGUF file; llama.cpp's converter writes none for windows.
+
+    Raises: FileError naming the key or the tensor.
+    """
+    return gguf.read_config(read, "qwen2", style="half")
+
+
 FAMILY = Family(
     name="qwen2",
-    claims=(Claim(hf="Qwen2ForCausalLM"),),
-    config={"hf": from_hf},
-    weights={"hf": LLAMA},
+    claims=(Claim(hf="Qwen2ForCausalLM"), Claim(gguf="qwen2")),
+    config={"hf": from_hf, "gguf": from_gguf},
+    weights={"hf": LLAMA, "gguf": gguf.WEIGHTS},
     ignores=IGNORES,
-    refuses={"Qwen2MoeForCausalLM": "a mixture of experts"},
+    refuses={
+        "Qwen2MoeForCausalLM": "a mixture of experts",
+        "qwen2moe": "a mixture of experts",
+    },
 )

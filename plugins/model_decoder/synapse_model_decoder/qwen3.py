@@ -56,6 +56,9 @@ FAMILY = Family(
     config={"hf": from_hf, "gguf": from_gguf},
     weights={"hf": WEIGHTS, "gguf": gguf.WEIGHTS},
     ignores=IGNORES,
-    refuses={"Qwen3MoeForCausalLM": "a mixture of experts"},
+    refuses={
+        "Qwen3MoeForCausalLM": "a mixture of experts",
+        "qwen3moe": "a mixture of experts",
+    },
     default_checkpoint=default_model_path,
 )

@@ -23,6 +23,8 @@ from synapse_core.formats import FORMATS
 from synapse_core.loaders import GGUF
 from synapse_core.plugins import default_host
 
+from .gguf_twins import permuted
+
 FILES = ("F16", "Q8_0", "Q4_0", "Q4_K_M", "Q6_K")
 # The truth is exact maths on the dequantised weights: what is left is float32's own.
 TOLERANCE = 1e-3
@@ -240,13 +242,6 @@ class Twins:
         if self.scaling and self.scaling.get("rope_type") == "llama3":
             found["rope_freqs.weight"] = llama3_factors(self.scaling, self.head_dim, 500.0)
         return found
-
-
-def permuted(weights: np.ndarray, heads: int) -> np.ndarray:
-    """Reorder rows as `LlamaModel.permute` of llama.cpp's converter does."""
-    shape = weights.shape
-    halves = weights.reshape(heads, 2, shape[0] // heads // 2, *shape[1:])
-    return np.ascontiguousarray(halves.swapaxes(1, 2).reshape(shape))
 
 
 def llama3_factors(scaling: dict[str, Any], dim: int, base: float) -> np.ndarray:

@@ -4,6 +4,7 @@ from synapse_core.generate.assets import ASSETS, HOST_KEY, assets_of_host, read_
 from synapse_core.generate.chat import ChatTemplate, Message, check_messages
 from synapse_core.generate.decoder import Decoder, TextPorts
 from synapse_core.generate.loop import CONTEXT, END, LENGTH, STOPPED, Generation
+from synapse_core.generate.preprocessor import Preprocessor
 from synapse_core.generate.sampler import Greedy, Random, Sampler, make_sampler
 from synapse_core.generate.settings import Settings, settings_of
 from synapse_core.generate.tokenizer import SpecialTokens, Stream, Tokenizer, prompt_ids
@@ -22,6 +23,7 @@ __all__ = [
     "Greedy",
     "JsonTokenizer",
     "Message",
+    "Preprocessor",
     "Random",
     "Sampler",
     "Settings",

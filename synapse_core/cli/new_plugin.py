@@ -45,6 +45,4 @@ def new_plugin(kind: str, name: str, folder: Path | None, as_json: bool) -> None
         return
     for file in made.files:
         click.echo(made.folder / file)
-    click.echo(
-        f"next: pip install -e {made.folder} && synapse check {made.distribution}", err=True
-    )
+    click.echo(f"next: pip install -e {made.folder} && synapse check {made.distribution}", err=True)

@@ -71,6 +71,7 @@ BUILTIN: tuple[Provides, ...] = (
         "safetensors",
         "synapse_core.loaders.safetensors:SAFETENSORS",
         "Folders with config.json and safetensors.",
+        "synapse_core.testing.core_samples:safetensors_folder",
     ),
     *(
         Provides("op", name, f"synapse_core.ops.{path}", "See docs/ops.md.")

@@ -23,9 +23,11 @@ from synapse_core.ops import Op, Scalar, StateType, TensorType
 from synapse_core.program import Limits
 from synapse_core.testing.case import Call, Case, fill_weights, finder, rows
 
-# Rows of one call, as (slot, first position, count): slots mixed, of unlike lengths; then one goes
-# on where it stopped, so that an op with a state is seen to keep it.
-MIXED = (((2, 0, 4), (0, 0, 1), (1, 0, 7)), ((1, 7, 2), (2, 4, 1)))
+# Rows of two calls, as (slot, first position, count): slots mixed, of unlike lengths. With a state
+# the second goes on where the first stopped, so that the state is seen to be kept.
+BEGIN = ((2, 0, 4), (0, 0, 1), (1, 0, 7))
+GO_ON = ((1, 7, 2), (2, 4, 1))
+ANEW = ((1, 0, 2), (2, 0, 1))
 
 SampleOperand = int | tuple[int, int] | StateType | None
 
@@ -64,7 +66,7 @@ class OpSample:
             g.output(f"y{number}", tensor)
         rng = np.random.default_rng(seed + 1)
         calls = []
-        for runs in MIXED:
+        for runs in (BEGIN, GO_ON if builder.states else ANEW):
             table = rows(*runs)
             values = {
                 name: 2 * rng.standard_normal((len(table), cols), np.float32)

@@ -104,7 +104,8 @@ def zeros_and_extremes_stay_finite(subject: Subject) -> None:
     for value in (3e4, 1e-7, 1e-38, -3e4):
         row = np.full((1, cols), value, np.float32)
         row[0, :: max(cols // 2, 1)] *= -1
-        decoded = format.decode(encode(format, row), cols)
+        with np.errstate(all="ignore"):
+            decoded = format.decode(encode(format, row), cols)
         require(bool(np.isfinite(decoded).all()), f"numbers of {value:g} are not finite any more")
 
 

@@ -139,7 +139,7 @@ def name_and_code_are_its_own(subject: Subject) -> None:
     for name, other in others.items():
         other = other() if isinstance(other, type) else other
         clash = format.code and format.code == other.code
-        require(not clash, f"code {format.code} is {name!r}'s already")
+        require(not clash, f"code {format.code} is that of {name!r}")
     require(0 <= format.code < 1 << 32, f"code {format.code}; a program holds 0 to 2^32 - 1")
 
 

@@ -80,6 +80,64 @@ def test_the_tests_that_come_with_them_pass(all_kinds):
     assert "passed" in done.stdout
 
 
+WRITE_CHECKPOINT = """
+import json
+from pathlib import Path
+
+import numpy as np
+from synapse_model_mine.family import FAMILY, WEIGHTS
+from synapse_model_mine.sample import SAMPLE
+
+from synapse_core import registry
+from synapse_core.families import Fields, build_graph
+
+folder = Path("checkpoint")
+folder.mkdir()
+(folder / "config.json").write_text(json.dumps(SAMPLE["hf"]))
+config = FAMILY.config["hf"](Fields("config.json", SAMPLE["hf"]))
+for name, weight in build_graph(FAMILY, config, registry()).weights.items():
+    if weight.source is None:
+        layer = next((part for part in name.split(".") if part.isdigit()), "")
+        theirs = WEIGHTS[name.replace(f".{layer}.", ".{n}.")].replace("{n}", layer)
+        shape = (weight.cols,) if weight.rows == 1 else (weight.rows, weight.cols)
+        np.save(folder / f"{theirs}.npy", np.ones(shape, np.float32))
+"""
+
+
+@pytest.fixture(scope="module")
+def checkpoint(all_kinds):
+    """A checkpoint of the new family, for the new loader, where all are installed."""
+    place, _ = all_kinds
+    done = place.python("-c", WRITE_CHECKPOINT)
+    assert done.returncode == 0, done.stderr
+    return place
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        "inspect checkpoint",
+        "graph checkpoint --stage mine",
+        "logits checkpoint --tokens 1,2,3 --backend mine -o logits.npy",
+        "mine checkpoint",
+    ],
+)
+def test_they_work_together_as_their_readmes_say(checkpoint, command):
+    done = checkpoint.synapse(*command.split())
+    assert done.returncode == 0, done.stderr
+    made = done.stdout.strip() or (checkpoint.folder / "logits.npy").exists()
+    assert made
+
+
+def test_the_sampler_is_used_by_its_name(all_kinds, shared_data):
+    if "llama" not in default_host().names("model"):
+        pytest.skip("no installed family reads llama")
+    place, _ = all_kinds
+    model = str(shared_data / "stories260K" / "hf")
+    done = place.synapse("run", model, "-n", "5", "--sampler", "mine", "--backend", "numpy")
+    assert done.returncode == 0, done.stderr
+
+
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_broken_one_of_every_kind_fails_by_name(tmp_path, place, kind):
     fault = BROKEN[kind]

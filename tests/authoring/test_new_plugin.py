@@ -260,6 +260,13 @@ def test_check_works_without_pytest(tmp_path, place):
     assert done.returncode == 0, done.stderr
 
 
+def test_a_stranger_s_recurrent_op_and_its_attention_keep_their_contracts(place):
+    distribution = place.add(Path(__file__).parents[1] / "third_party" / "acme")
+    done = place.synapse("check", distribution)
+    assert done.returncode == 0, done.stdout
+    assert "ok       op acme.scan: reference is deterministic" in done.stdout
+
+
 def test_what_the_core_provides_keeps_its_contracts(place):
     done = place.synapse("check", "synapse")
     assert done.returncode == 0, done.stderr

@@ -48,12 +48,17 @@ KINDS = tuple(HOOK_OF_KIND)
 
 @attrs.frozen
 class Provides:
-    """One thing a plugin provides: found by (kind, name), imported only when used."""
+    """One thing a plugin provides: found by (kind, name), imported only when used.
+
+    `factory` and `sample` are import paths, "package.module:object". `sample` is what the thing is
+    tried on by `synapse check` (`synapse_core.testing.sample` says what that is for each kind).
+    """
 
     kind: str
     name: str
     factory: str
     summary: str
+    sample: str = ""
 
 
 Provided = tuple[Provides, ...]
@@ -118,12 +123,12 @@ class SynapseSpec:
 
     @hookspec
     def synapse_tokenizers(self) -> Provided:
-        """Text to ids and back, for files that are no `tokenizer.json`."""
+        """Text to ids and back (`synapse_core.generate.Tokenizer`)."""
         return ()
 
     @hookspec
     def synapse_preprocessors(self) -> Provided:
-        """Images, sounds, … to the float rows of a function's input."""
+        """Images, sounds, … to a function's rows (`synapse_core.generate.Preprocessor`)."""
         return ()
 
     @hookspec

@@ -26,7 +26,7 @@ LAYERS = (
 )
 RANK = {name: rank for rank, names in enumerate(LAYERS) for name in names}
 # These may import all of the core; only cli, api and each other may import them.
-FREE = {"testing", "plugins"}
+FREE = {"testing", "plugins", "authoring"}
 PUBLIC = {name for names in LAYERS for name in names} - {"cli", "api"} | {"testing"}
 RUNTIME = "synapse_backend_cpu"
 

@@ -29,7 +29,8 @@ def open_checkpoint(path: Path, registry: Registry) -> Checkpoint:
         )
     names = registry.names("weight_loader")
     for name in names:
-        loader = registry.get("weight_loader", name)
+        found = registry.get("weight_loader", name)
+        loader = found() if isinstance(found, type) else found
         if loader.claims(path):
             checkpoint: Checkpoint = loader.open(path)
             return checkpoint

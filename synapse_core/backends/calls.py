@@ -81,14 +81,18 @@ def check_ids(
             )
 
 
-def check_rows(function: FunctionTable, rows: Mapping[str, RowTable]) -> None:
-    """Check slots' runs: each slot once, positions consecutive and below the program's bound.
+def check_rows(function: FunctionTable, rows: Mapping[str, RowTable], slots: int) -> None:
+    """Check slots' runs: each below `slots` and once, positions consecutive and below the bound.
 
     Raises: UsageError naming space, row and rule.
     """
     for name, table in rows.items():
         if len(table) == 0:
             continue
+        if table.slot.min() < 0 or table.slot.max() >= slots:
+            raise UsageError(
+                f"slot {int(table.slot.max())} in {name!r}; the program was planned for {slots}"
+            )
         begins = np.flatnonzero(np.diff(table.slot, prepend=-1) != 0)
         if len(set(table.slot[begins].tolist())) != len(begins):
             raise UsageError(f"rows of one slot must lie together; {name!r} has a slot in two runs")

@@ -19,7 +19,7 @@ from synapse_core.backends.numpy_states import RecurrentState, State, make_state
 from synapse_core.backends.numpy_steps import Step, steps_of_graph, steps_of_program
 from synapse_core.errors import UsageError
 from synapse_core.ops import OperandType, RowTable, Space, StateType, TensorType
-from synapse_core.program import FunctionTable, functions_of
+from synapse_core.program import FunctionTable, functions_of, header_of
 
 
 @attrs.frozen
@@ -40,7 +40,8 @@ class NumpyBackend:
             steps = steps_of_graph(executable.graph, executable.find_op)
         else:
             steps = steps_of_program(executable.program, functions, executable.find_op)
-        return NumpySession(functions, steps, self.truth, _kv_type(executable, self.truth))
+        slots = int(header_of(executable.program.image)["max_slots"])
+        return NumpySession(functions, steps, self.truth, _kv_type(executable, self.truth), slots)
 
 
 @attrs.define
@@ -51,6 +52,7 @@ class NumpySession:
     steps: Mapping[str, tuple[Step, ...]]
     truth: bool
     kv: str
+    slots: int
     states: dict[str, State] = attrs.field(factory=dict)
     counts: dict[int, int] = attrs.field(factory=dict)
 
@@ -67,7 +69,7 @@ class NumpySession:
         arrays = take_inputs(table, inputs)
         counts = count_rows(table, arrays, rows)
         check_ids(table, arrays, counts)
-        check_rows(table, rows)
+        check_rows(table, rows, self.slots)
         steps = self.steps[function]
         self._begin(table, steps, rows)
         tensors: dict[int | str, np.ndarray] = {

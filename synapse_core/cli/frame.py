@@ -39,6 +39,8 @@ VERBS = {
     "plugins": ("synapse_core.cli.plugins:plugins", "List installed plugins and their states."),
     "components": ("synapse_core.cli.components:components", "List what plugins provide."),
     "doctor": ("synapse_core.cli.doctor:doctor", "Check this installation."),
+    "new-plugin": ("synapse_core.cli.new_plugin:new_plugin", "Write a plugin to begin with."),
+    "check": ("synapse_core.cli.check:check", "Hold a plugin to its contracts."),
 }
 
 

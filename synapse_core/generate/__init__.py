@@ -16,6 +16,7 @@ from synapse_core.generate.loop import (
     Generation,
 )
 from synapse_core.generate.penalty import RepetitionPenalty
+from synapse_core.generate.preprocessor import Preprocessor
 from synapse_core.generate.sampler import Greedy, Random, Sampler, make_sampler
 from synapse_core.generate.sentencepiece_model import assets_of_sentencepiece
 from synapse_core.generate.settings import Settings, settings_of
@@ -38,6 +39,7 @@ __all__ = [
     "Greedy",
     "JsonTokenizer",
     "Message",
+    "Preprocessor",
     "Random",
     "RepetitionPenalty",
     "Sampler",

@@ -2,6 +2,7 @@
 
 from synapse_core.loaders.contract import Checkpoint, FileTensor, WeightLoader
 from synapse_core.loaders.gguf import GGUF, GgufLoader
+from synapse_core.loaders.json_file import read_json
 from synapse_core.loaders.safetensors import SAFETENSORS, SafetensorsLoader
 
 __all__ = [
@@ -12,4 +13,5 @@ __all__ = [
     "GgufLoader",
     "SafetensorsLoader",
     "WeightLoader",
+    "read_json",
 ]

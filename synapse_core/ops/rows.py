@@ -83,7 +83,7 @@ def select_rows(
     x, index = inputs
     if index is not None:
         return (x[index[:, 0]],)
-    return (_groups(call, x)[:, int(options["row"])],)
+    return (_groups(call, x)[:, int(options["row"])].copy(),)
 
 
 def pool_rows(

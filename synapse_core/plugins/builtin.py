@@ -79,6 +79,7 @@ BUILTIN: tuple[Provides, ...] = (
         "safetensors",
         "synapse_core.loaders.safetensors:SAFETENSORS",
         "Folders with config.json and safetensors.",
+        "synapse_core.testing.core_samples:safetensors_folder",
     ),
     Provides(
         "weight_loader",

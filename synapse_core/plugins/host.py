@@ -74,8 +74,17 @@ class Host:
         Raises: UnknownComponent, PluginConflict, or PluginError when its import fails.
         """
         if (kind, name) not in self._loaded:
-            self._loaded[kind, name] = _load(self.find(kind, name))
+            provider = self.find(kind, name)
+            self._loaded[kind, name] = _load(provider, provider.record.factory)
         return self._loaded[kind, name]
+
+    def sample(self, kind: str, name: str) -> Any:
+        """Return what (kind, name) is tried on, or None where its record names nothing.
+
+        Raises: as `get`.
+        """
+        provider = self.find(kind, name)
+        return _load(provider, provider.record.sample) if provider.record.sample else None
 
     def find(self, kind: str, name: str) -> Provider:
         """Return who provides (kind, name), importing nothing; raises as `get`."""
@@ -202,6 +211,11 @@ def _checked(hook: str, kind: str, result: object) -> tuple[Provides, ...]:
                 f"hook {hook}: {record.name!r} has the factory {record.factory!r};"
                 " it must be 'package.module:object', and a name has no '@'"
             )
+        if record.sample and not all(record.sample.partition(":")):
+            raise PluginError(
+                f"hook {hook}: {record.name!r} has the sample {record.sample!r};"
+                " it must be 'package.module:object'"
+            )
     return result
 
 
@@ -215,9 +229,9 @@ def _providers(reports: list[Report]) -> dict[tuple[str, str], tuple[Provider, .
     return {key: table[key] for key in sorted(table, key=lambda k: (KINDS.index(k[0]), k[1]))}
 
 
-def _load(provider: Provider) -> Any:
+def _load(provider: Provider, path: str) -> Any:
     record = provider.record
-    module, _, name = record.factory.partition(":")
+    module, _, name = path.partition(":")
     try:
         found: Any = importlib.import_module(module)
         for part in name.split("."):
@@ -227,7 +241,7 @@ def _load(provider: Provider) -> Any:
     except BaseException as error:
         raise PluginError(
             f"{record.kind} {record.name!r} of plugin {provider.plugin!r}"
-            f" ({provider.distribution}): {record.factory} failed to import: {_said(error)}"
+            f" ({provider.distribution}): {path} failed to import: {_said(error)}"
         ) from error
     return found
 

@@ -5,7 +5,8 @@ from synapse_core.hookspecs import Provides, hookimpl
 
 @hookimpl
 def synapse_ops():
-    return (Provides("op", "acme.scan", "synapse_acme.scan:SCAN", "s = decay · s + x."),)
+    factory, sample = "synapse_acme.scan:SCAN", "synapse_acme.sample:SCAN"
+    return (Provides("op", "acme.scan", factory, "s = decay · s + x.", sample),)
 
 
 @hookimpl

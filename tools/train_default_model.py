@@ -48,8 +48,9 @@ WARM_UP = 100
 @click.option("--seed", default=1)
 @click.option("--steps", default=6000, help="How many steps to train.")
 @click.option("--rate", default=4e-3, help="Highest learning rate.")
+@click.option("--memory", default=0.0, help="Share of documents that ask to remember.")
 @click.option("--from", "first", type=click.Path(path_type=Path), help="Go on from this model.")
-def train(out: Path, seed: int, steps: int, rate: float, first: Path | None) -> None:
+def train(out: Path, seed: int, steps: int, rate: float, memory: float, first: Path | None) -> None:
     """Train, and write config, tokenizer and float16 weights into OUT."""
     torch.manual_seed(seed)
     known = first / "tokenizer.json" if first else None
@@ -76,7 +77,7 @@ def train(out: Path, seed: int, steps: int, rate: float, first: Path | None) -> 
     out.mkdir(parents=True, exist_ok=True)
     write_texts(out, tokenizer, ids)
     step, tokens, pools = 0, 0, 0
-    documents = training_documents(seed + 1)
+    documents = training_documents(seed + 1, memory)
     while True:
         pools += 1
         for batch in batches(

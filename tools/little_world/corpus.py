@@ -26,13 +26,24 @@ def held_out_sentences(text: str) -> list[str]:
     return [sentence for sentence in opening_sentences(text) if is_held_out(sentence)]
 
 
-def training_documents(seed: int) -> Iterator[str]:
-    """Yield documents without any held-out sentence, for ever."""
+def asks_to_remember(text: str) -> bool:
+    """Whether somebody wants a story about something, or says twice who they are."""
+    said = sum(text.count(words) for words in ("I am ", "My name is ", "I live "))
+    return "Tell me a story about a" in text or said >= 2
+
+
+def training_documents(seed: int, memory: float = 0.0) -> Iterator[str]:
+    """Yield documents without any held-out sentence, for ever.
+
+    A share `memory` of them is drawn from those that ask to remember, the rest from all.
+    """
     rng = random.Random(seed)
     while True:
+        wanted = memory > 0 and rng.random() < memory
         text, _ = write(rng)
-        if not held_out_sentences(text):
-            yield text
+        while held_out_sentences(text) or (wanted and not asks_to_remember(text)):
+            text, _ = write(rng)
+        yield text
 
 
 def held_out_documents(seed: int, count: int) -> list[tuple[str, float]]:

@@ -15,10 +15,11 @@ from synapse_core.families import (
     Family,
     Fields,
     ModelConfig,
+    Part,
     bind_weights,
     build_graph,
 )
-from synapse_core.families.bind import tensor_name
+from synapse_core.families.bind import map_entry
 from synapse_core.graph import Graph
 from synapse_core.loaders import Checkpoint, FileTensor
 from synapse_core.ops import RowTable
@@ -78,8 +79,8 @@ def claims_no_other_family_s_models(subject: Subject) -> None:
                 require(not both, f"{shown!r} is claimed by {family.name!r} and by {other.name!r}")
         if subject.sample is not None:
             for source, metadata in samples(subject):
-                claimed = other.claims_checkpoint(source, architecture(source, metadata), metadata)
-                require(not claimed, f"its sample ({source}) is claimed by family {name!r} too")
+                claimed = other.claim_of(source, architecture(source, metadata), metadata)
+                require(claimed is None, f"its sample ({source}) is claimed by family {name!r} too")
 
 
 @contract
@@ -89,8 +90,8 @@ def claims_its_sample(subject: Subject) -> None:
     require(family.name == subject.name, f"listed as {subject.name!r}, it says {family.name!r}")
     for source, metadata in samples(subject):
         named = architecture(source, metadata)
-        found = family.claims_checkpoint(source, named, metadata)
-        require(found, f"it does not claim its own sample, architecture {named!r}")
+        found = family.claim_of(source, named, metadata)
+        require(found is not None, f"it does not claim its own sample, architecture {named!r}")
         config = read(family, source, metadata)
         require(
             config.family == family.name,
@@ -142,19 +143,31 @@ def weight_map_covers_the_graph(subject: Subject) -> None:
         for name, weight in graph.weights.items():
             if weight.source is not None:
                 continue
-            theirs = tensor_name(name, names)
-            if theirs is None:
+            entry = map_entry(name, names)
+            if entry is None:
                 require(False, f"weight {name!r} of the graph has no tensor in the map of {source}")
                 continue
-            require(theirs not in tensors, f"tensor {theirs!r} fills two weights of the graph")
-            shape = (weight.cols,) if weight.rows == 1 else (weight.rows, weight.cols)
-            data = np.zeros(4 * weight.rows * weight.cols, np.uint8)
-            tensors[theirs] = FileTensor(theirs, shape, "f32", Path("sample"), 0, data)
+            if isinstance(entry, Part):
+                tensors[entry.tensor] = _zeros(entry.tensor, *_stacked_shape(entry, graph))
+                continue
+            require(entry not in tensors, f"tensor {entry!r} fills two weights of the graph")
+            tensors[entry] = _zeros(entry, weight.rows, weight.cols)
         checkpoint = Checkpoint(Path("sample"), source, metadata, tensors, Path("sample"))
         try:
             bind_weights(graph, family, checkpoint)
         except SynapseError as error:
             require(False, f"a checkpoint of just the mapped tensors does not bind: {error}")
+
+
+def _zeros(name: str, rows: int, cols: int) -> FileTensor:
+    shape = (cols,) if rows == 1 else (rows, cols)
+    data = np.zeros(4 * rows * cols, np.uint8)
+    return FileTensor(name, shape, "f32", Path("sample"), 0, data)
+
+
+def _stacked_shape(part: Part, graph: Graph) -> tuple[int, int]:
+    weights = [graph.weights[name] for name in part.parts]
+    return sum(weight.rows for weight in weights), weights[0].cols
 
 
 @contract

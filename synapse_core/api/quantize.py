@@ -132,8 +132,10 @@ def _chunks(
     source = tensor.source
     if not source.data.size:
         return
-    raw = source.raw()
-    step = max(1, CHUNK_NUMBERS // max(source.cols, 1))
+    raw, cols = source.raw(), source.cols
+    if order is not None and len(source.shape) == 1:
+        raw, cols = source.data.reshape(len(order), -1), 1  # a vector's numbers are its rows
+    step = max(1, CHUNK_NUMBERS // max(cols, 1))
     waiting: deque[tuple[int, Future[Reencoded]]] = deque()
 
     def finished() -> np.ndarray:
@@ -143,14 +145,14 @@ def _chunks(
         report(count)
         return part.raw
 
-    for start in range(0, source.rows, step):
+    for start in range(0, len(raw), step):
         rows = raw[start : start + step] if order is None else raw[order[start : start + step]]
         if tensor.given == source.format:
             report(rows.size)
             yield rows
             continue
         stored, format = format_named(source.format), format_named(tensor.given)
-        future = pool.submit(reencode, rows, source.cols, stored, format)
+        future = pool.submit(reencode, rows, cols, stored, format)
         waiting.append((rows.size, future))
         if len(waiting) > usable_threads():
             yield finished()

@@ -312,3 +312,182 @@ def test_what_cannot_be_asked_is_refused(
 
 def test_a_gguf_file_does_not_become_a_folder(run: Run, gguf: Path, tmp_path: Path) -> None:
     assert "written as GGUF" in run(gguf, tmp_path / "out", "--format", "q8_0", code=2).err
+
+
+# From safetensors to GGUF
+
+
+def test_a_folder_becomes_the_file_that_llama_cpps_converter_makes(
+    run: Run, folder: Path, gguf: Path, tmp_path: Path
+) -> None:
+    done = run(folder, tmp_path / "out.gguf", "--format", "f16")
+    ours, theirs = (GGUF.open(path) for path in (tmp_path / "out.gguf", gguf))
+    assert ours.tensors.keys() == theirs.tensors.keys()
+    for name, tensor in theirs.tensors.items():
+        assert (ours.tensors[name].shape, ours.tensors[name].format) == (
+            tensor.shape,
+            tensor.format,
+        )
+        np.testing.assert_array_equal(ours.tensors[name].raw(), tensor.raw(), err_msg=name)
+    keys = {name: value for name, value in theirs.metadata.items() if name.startswith("llama.")}
+    found = {name: ours.metadata[name] for name in keys if name in ours.metadata}
+    assert found == {name: keys[name] for name in found}
+    assert set(keys) - set(found) <= {"llama.rope.scaling.type"}
+    assert "written without a tokenizer: it is no byte-level BPE" in done.err
+
+
+@pytest.fixture
+def qwen(tmp_path: Path) -> Path:
+    """A Qwen3 of random weights whose tokenizer knows bytes, 'he' and an end."""
+    from synapse_core.generate.byte_alphabet import BYTE_OF_CHARACTER
+
+    place = tmp_path / "qwen"
+    place.mkdir()
+    rng = np.random.default_rng(11)
+    heads, kv_heads, head_dim, width, hidden, vocabulary = 4, 2, 16, 64, 96, 260
+    config = {
+        "architectures": ["Qwen3ForCausalLM"],
+        "attention_bias": False,
+        "hidden_act": "silu",
+        "rms_norm_eps": 1e-6,
+        "rope_theta": 1e6,
+        "tie_word_embeddings": False,
+        "vocab_size": vocabulary,
+        "hidden_size": width,
+        "intermediate_size": hidden,
+        "num_hidden_layers": 2,
+        "num_attention_heads": heads,
+        "num_key_value_heads": kv_heads,
+        "head_dim": head_dim,
+        "max_position_embeddings": 128,
+        "bos_token_id": None,
+        "eos_token_id": 257,
+    }
+    (place / "config.json").write_text(json.dumps(config))
+    shapes: dict[str, tuple[int, ...]] = {
+        "model.embed_tokens.weight": (vocabulary, width),
+        "lm_head.weight": (vocabulary, width),
+        "model.norm.weight": (width,),
+    }
+    for layer in range(2):
+        prefix = f"model.layers.{layer}"
+        for name, rows, cols in (
+            ("self_attn.q_proj", heads * head_dim, width),
+            ("self_attn.k_proj", kv_heads * head_dim, width),
+            ("self_attn.v_proj", kv_heads * head_dim, width),
+            ("self_attn.o_proj", width, heads * head_dim),
+            ("mlp.gate_proj", hidden, width),
+            ("mlp.up_proj", hidden, width),
+            ("mlp.down_proj", width, hidden),
+        ):
+            shapes[f"{prefix}.{name}.weight"] = (rows, cols)
+        for name, cols in (
+            ("input_layernorm", width),
+            ("post_attention_layernorm", width),
+            ("self_attn.q_norm", head_dim),
+            ("self_attn.k_norm", head_dim),
+        ):
+            shapes[f"{prefix}.{name}.weight"] = (cols,)
+    tensors = {name: rng.normal(0, 0.2, s).astype(np.float16) for name, s in shapes.items()}
+    save_file(tensors, place / "model.safetensors")
+    bytes_of = {character: id for id, character in enumerate(BYTE_OF_CHARACTER)}
+    level = {"type": "ByteLevel", "add_prefix_space": False, "trim_offsets": True}
+    tokenizer = {
+        "version": "1.0",
+        "added_tokens": [
+            {
+                "id": 257,
+                "content": "<|end|>",
+                "special": True,
+                "single_word": False,
+                "lstrip": False,
+                "rstrip": False,
+                "normalized": False,
+            }
+        ],
+        "pre_tokenizer": {**level, "use_regex": True},
+        "decoder": {**level, "use_regex": True},
+        "model": {"type": "BPE", "vocab": {**bytes_of, "he": 256}, "merges": [["h", "e"]]},
+    }
+    (place / "tokenizer.json").write_text(json.dumps(tokenizer))
+    (place / "tokenizer_config.json").write_text(json.dumps({"eos_token": "<|end|>"}))
+    return place
+
+
+@pytest.mark.parametrize("format", ["f16", "q8_0", "q4_k"])
+def test_qwen3_as_gguf_gives_the_same_logits_and_ids(
+    run: Run, qwen: Path, tmp_path: Path, format: str
+) -> None:
+    done = run(qwen, tmp_path / "q.gguf", "--format", format)
+    assert "without" not in done.err
+    np.testing.assert_array_equal(logits_of_ids(tmp_path / "q.gguf"), logits_of_ids(qwen, format))
+    with (
+        synapse.load(tmp_path / "q.gguf", backend="numpy") as again,
+        synapse.load(qwen, backend="numpy") as original,
+    ):
+        text = "he said: hello<|end|>"
+        ids = again.tokenizer.encode(text, special=True)
+        assert ids == original.tokenizer.encode(text, special=True)
+        assert ids[-1] == 257
+        assert again.tokenizer.special.ends == original.tokenizer.special.ends == {257}
+
+
+def logits_of_ids(path: Path, format: str | None = None) -> np.ndarray:
+    with synapse.load(path, backend="numpy", format=format) as model:
+        return model.logits([5, 256, 17, 130, 9])
+
+
+def test_llama_as_gguf_gives_the_same_logits_up_to_the_order_of_sums(
+    run: Run, folder: Path, tmp_path: Path
+) -> None:
+    run(folder, tmp_path / "l.gguf", "--format", "q8_0")
+    found, expected = logits(tmp_path / "l.gguf"), logits(folder, "q8_0")
+    assert np.abs(found - expected).max() <= 1e-5 * expected.std()
+
+
+def test_llama3s_rope_goes_into_the_tensor_of_factors(run: Run, copy: Path, tmp_path: Path) -> None:
+    config = json.loads((copy / "config.json").read_text())
+    del config["rope_parameters"]
+    config["rope_scaling"] = {
+        "rope_type": "llama3",
+        "factor": 8.0,
+        "low_freq_factor": 1.0,
+        "high_freq_factor": 4.0,
+        "original_max_position_embeddings": 64,
+    }
+    unscaled = logits(copy, "f32")
+    (copy / "config.json").write_text(json.dumps(config))
+    run(copy, tmp_path / "l.gguf", "--format", "f32")
+    found, expected = logits(tmp_path / "l.gguf"), logits(copy, "f32")
+    assert np.abs(found - expected).max() <= 1e-5 * expected.std()
+    assert np.abs(unscaled - expected).max() > 1e-2 * expected.std()
+
+
+def test_what_gguf_has_no_keys_for_is_refused_before_anything_is_written(
+    run: Run, copy: Path, qwen: Path, tmp_path: Path
+) -> None:
+    config = json.loads((copy / "config.json").read_text())
+    scaling = {"rope_type": "yarn", "factor": 2.0, "original_max_position_embeddings": 256}
+    del config["rope_parameters"]
+    (copy / "config.json").write_text(json.dumps(config | {"rope_scaling": scaling}))
+    assert (
+        "no keys for a rope scaled by 'yarn'"
+        in run(copy, tmp_path / "o.gguf", "--format", "f16", code=4).err
+    )
+    config = json.loads((qwen / "config.json").read_text())
+    windows = {"use_sliding_window": True, "sliding_window": 8, "max_window_layers": 1}
+    (qwen / "config.json").write_text(json.dumps(config | windows))
+    done = run(qwen, tmp_path / "o.gguf", "--format", "f16", code=4)
+    assert "would be another model: config.layers[1]" in done.err
+    assert not (tmp_path / "o.gguf").exists()
+
+
+def test_a_tokenizer_that_gguf_cannot_say_is_left_out_with_the_reason(
+    run: Run, qwen: Path, tmp_path: Path
+) -> None:
+    spec = json.loads((qwen / "tokenizer.json").read_text())
+    spec["normalizer"] = {"type": "Lowercase"}
+    (qwen / "tokenizer.json").write_text(json.dumps(spec))
+    done = run(qwen, tmp_path / "q.gguf", "--format", "q8_0")
+    assert "written without a tokenizer: it changes a text's characters" in done.err
+    assert not [key for key in GGUF.open(tmp_path / "q.gguf").metadata if "tokenizer" in key]

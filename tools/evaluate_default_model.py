@@ -92,6 +92,7 @@ def compare(
                 "asked": name,
                 "held_in": dict(Counter(choice.given for choice in choices)),
                 "matrix_bytes": sum(choice.bytes for choice in choices),
+                "nats_per_token": float(np.log(found)),
                 "perplexity_per_token": found,
                 "difference_percent": 100 * (found / first - 1),
             }

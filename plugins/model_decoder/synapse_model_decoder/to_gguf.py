@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from synapse_core.components.rope_scaling import SCALINGS, RopeBasis
+from synapse_core.components import SCALINGS, RopeBasis
 from synapse_core.errors import Unavailable
 from synapse_core.families import GgufForm, ModelConfig
 from synapse_model_decoder.gguf import ROPE_FACTORS

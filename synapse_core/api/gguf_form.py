@@ -91,7 +91,7 @@ def _plan_new(
         planned.append((Requantized(made, (), None, "f32"), name, None))
     _check_same(checkpoint, family, config, form, planned)
     assets = read_assets(checkpoint)
-    tokenizer, reason = gguf_tokenizer(assets, config.vocabulary, form.arch, checkpoint.path)
+    tokenizer, reason = gguf_tokenizer(assets, config.vocabulary, form.arch, str(checkpoint.path))
     notes = [
         f"left out, as the keys say it: {name}" for name in ignored_tensors(family, checkpoint)
     ]

@@ -30,7 +30,7 @@ class NotExpressible(Exception):
 
 
 def gguf_tokenizer(
-    assets: Mapping[str, str], rows: int, arch: str, file: object
+    assets: Mapping[str, str], rows: int, arch: str, file: str
 ) -> tuple[dict[str, Any], str | None]:
     """Return the keys of a model's tokenizer, or none and the reason.
 
@@ -48,8 +48,10 @@ def gguf_tokenizer(
         ends = sorted(special.ends)
         for name, id in zip(("eos", "eot", "eom"), ends, strict=False):
             keys[f"{KEY}{name}_token_id"] = id
-        begun = original.encode("a", special=True)[:1] == [special.bos]
-        keys[f"{KEY}add_bos_token"] = begun
+        begins = special.add_bos
+        if begins is None:
+            begins = original.encode("a", special=True)[:1] == [special.bos]
+        keys[f"{KEY}add_bos_token"] = begins and special.bos is not None
         template = json.loads(assets.get("tokenizer_config.json", "{}")).get("chat_template")
         template = assets.get("chat_template.jinja", template)
         if isinstance(template, str):
@@ -114,11 +116,11 @@ def _pre_tokenizer(spec: dict[str, Any]) -> str:
     raise NotExpressible("it cuts a text in a way that GGUF has no name for")
 
 
-def _compare(original: Any, keys: Mapping[str, Any], file: object) -> None:
+def _compare(original: Any, keys: Mapping[str, Any], file: str) -> None:
     again = load_tokenizer(assets_of_gguf(keys, file), file)
     for text in PROBES:
         for special in (False, True):
             if again.encode(text, special=special) != original.encode(text, special=special):
                 raise NotExpressible("read back from GGUF it gives other ids")
-    if set(again.special.ends) < set(original.special.ends):
+    if not set(original.special.ends) <= set(again.special.ends):
         raise NotExpressible("it has more ends than GGUF has keys for")

@@ -491,3 +491,37 @@ def test_a_tokenizer_that_gguf_cannot_say_is_left_out_with_the_reason(
     done = run(qwen, tmp_path / "q.gguf", "--format", "q8_0")
     assert "written without a tokenizer: it changes a text's characters" in done.err
     assert not [key for key in GGUF.open(tmp_path / "q.gguf").metadata if "tokenizer" in key]
+
+
+def test_without_a_terminal_stderr_has_the_size_alone(
+    run: Run, folder: Path, tmp_path: Path
+) -> None:
+    done = run(folder, tmp_path / "out", "--format", "q8_0")
+    size = (tmp_path / "out" / "model.safetensors").stat().st_size
+    assert done.err == f"{tmp_path / 'out'}: {size:,} bytes\n"
+
+
+def test_parts_of_one_tensor_get_one_format(run: Run, qwen: Path, tmp_path: Path) -> None:
+    """Phi-3 holds q, k and v in one tensor."""
+    tensors = load_file(qwen / "model.safetensors")
+    for layer in range(2):
+        prefix = f"model.layers.{layer}"
+        for whole, parts in (
+            ("self_attn.qkv_proj", ("self_attn.q_proj", "self_attn.k_proj", "self_attn.v_proj")),
+            ("mlp.gate_up_proj", ("mlp.gate_proj", "mlp.up_proj")),
+        ):
+            rows = [tensors.pop(f"{prefix}.{part}.weight") for part in parts]
+            tensors[f"{prefix}.{whole}.weight"] = np.concatenate(rows)
+        for name in ("q_norm", "k_norm"):
+            del tensors[f"{prefix}.self_attn.{name}.weight"]
+    save_file(tensors, qwen / "model.safetensors")
+    config = json.loads((qwen / "config.json").read_text())
+    config |= {"architectures": ["Phi3ForCausalLM"], "sliding_window": None}
+    (qwen / "config.json").write_text(json.dumps(config))
+    plan = plan_file(tmp_path, {"*.attention.q.weight": "q8_0", "*": "q4_0"})
+    done = run(qwen, tmp_path / "a", "--plan", plan, code=2)
+    assert "one format for both, not q8_0 and q4_0" in done.err
+    run(qwen, tmp_path / "b", "--format", "q8_0")
+    np.testing.assert_array_equal(logits_of_ids(tmp_path / "b"), logits_of_ids(qwen, "q8_0"))
+    done = run(qwen, tmp_path / "c.gguf", "--format", "q8_0", code=4)
+    assert "family 'phi3' does not say how its models are written as GGUF" in done.err

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import secrets
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -48,6 +49,34 @@ def write_whole(path: Path) -> Iterator[BinaryIO]:
     finally:
         with suppress(FileNotFoundError):
             part.unlink()
+
+
+@contextmanager
+def write_folder(path: Path) -> Iterator[Path]:
+    """Make a folder beside `path` to be filled, and put it in its place when the block ends well.
+
+    On every error nothing is left behind. Files in it are to be written by `write_whole`.
+
+    Raises: FileError where something lies there already, or the place cannot be written.
+    """
+    if path.is_symlink() or (path.exists() and not (path.is_dir() and not any(path.iterdir()))):
+        raise FileError(path, "is there already; name a folder that is not")
+    part = path.with_name(f".{path.name}.{secrets.token_hex(6)}.part")
+    try:
+        part.mkdir()
+    except OSError as error:
+        raise FileError(path, f"cannot be written: {error.strerror}") from error
+    try:
+        yield part
+        if path.exists():
+            path.rmdir()  # an empty one; not every system renames over it
+        os.rename(part, path)
+        _sync_folder(path.parent)
+    except OSError as error:
+        raise FileError(path, f"cannot be written: {error.strerror}") from error
+    finally:
+        if part.exists():
+            shutil.rmtree(part)
 
 
 def _open_part(path: Path) -> tuple[Path, BinaryIO]:

@@ -1,16 +1,21 @@
 """Judge a model of the little world: against the grammar's own entropy, and by what it writes.
 
     python tools/evaluate_default_model.py MODEL [--format q8_0] [--backend cpu]
+    python tools/evaluate_default_model.py MODEL --compare f32 --compare q8_0 --compare q4_k
 
 Prints one JSON object: cross-entropy on held-out documents beside the grammar's own (exact, on the
 same documents), the share of samples that parse, and how many training documents hold a held-out
 sentence (none, by construction). It runs on Synapse itself: what is judged is what ships.
+With --compare it prints instead, for each of these formats, what the matrices were really held in
+and by how many percent the perplexity is above the first one's.
 """
 
 from __future__ import annotations
 
 import json
 import sys
+from collections import Counter
+from collections.abc import Sequence
 from itertools import islice
 from pathlib import Path
 
@@ -34,6 +39,7 @@ TRAINING_SEEDS = (2, 12)
 @click.command()
 @click.argument("model", required=False)
 @click.option("--format", "weight_format", help="Hold the matrices in this format.")
+@click.option("--compare", "formats", multiple=True, help="Only the perplexities of formats.")
 @click.option("--backend", default="auto")
 @click.option("--documents", default=400, help="How many held-out documents.")
 @click.option("--samples", default=100, help="How many texts to draw at temperature 1.")
@@ -43,12 +49,17 @@ TRAINING_SEEDS = (2, 12)
 def evaluate(
     model: str | None,
     weight_format: str | None,
+    formats: tuple[str, ...],
     backend: str,
     documents: int,
     samples: int,
     trained: int,
 ) -> None:
     """Evaluate MODEL, the shipped one if none is named."""
+    if formats:
+        compared = compare(model, formats, backend, held_out_documents(HELD_OUT_SEED, documents))
+        click.echo(json.dumps(compared, indent=1))
+        return
     with synapse.load(model, format=weight_format, backend=backend) as loaded:
         held_out = held_out_documents(HELD_OUT_SEED, documents)
         results = cross_entropy(loaded, held_out)
@@ -63,6 +74,30 @@ def evaluate(
         for document in islice(training_documents(seed), trained)
     )
     click.echo(json.dumps(results, indent=1))
+
+
+def compare(
+    model: str | None, formats: Sequence[str], backend: str, documents: list[tuple[str, float]]
+) -> list[dict[str, object]]:
+    """Return for each format what the matrices were held in, their bytes, and the perplexity."""
+    rows: list[dict[str, object]] = []
+    first = None
+    for name in formats:
+        with synapse.load(model, format=name, backend=backend) as loaded:
+            found = cross_entropy(loaded, documents)["perplexity_per_token"]
+            choices = loaded.built.choices
+        first = first or found
+        rows.append(
+            {
+                "asked": name,
+                "held_in": dict(Counter(choice.given for choice in choices)),
+                "matrix_bytes": sum(choice.bytes for choice in choices),
+                "nats_per_token": float(np.log(found)),
+                "perplexity_per_token": found,
+                "difference_percent": 100 * (found / first - 1),
+            }
+        )
+    return rows
 
 
 def cross_entropy(model: synapse.Model, documents: list[tuple[str, float]]) -> dict[str, float]:

@@ -6,6 +6,7 @@ from synapse_core.api.memory import Memory, estimate
 from synapse_core.api.model import Model, load
 from synapse_core.api.outside import LlamaCpp, Transformers
 from synapse_core.api.perplexity import Perplexity, perplexity
+from synapse_core.api.requantize import Copy, requantize
 from synapse_core.api.source import default_model, open_checkpoint
 from synapse_core.api.stages import graph_stages, ignored_of
 from synapse_core.api.verify import (
@@ -21,6 +22,7 @@ from synapse_core.api.verify import (
 __all__ = [
     "Agreement",
     "Built",
+    "Copy",
     "LlamaCpp",
     "Memory",
     "Model",
@@ -40,6 +42,7 @@ __all__ = [
     "perplexity",
     "probe_tokens",
     "reencodes",
+    "requantize",
     "rounds",
     "verify",
 ]

@@ -32,6 +32,10 @@ VERBS = {
     "inspect": ("synapse_core.cli.inspect:inspect", "Say what a checkpoint is and needs."),
     "graph": ("synapse_core.cli.graph:graph", "Show a model's graph after any pass."),
     "compile": ("synapse_core.cli.compile:compile", "Write a model as one .syn file."),
+    "quantize": (
+        "synapse_core.cli.quantize:quantize",
+        "Write a checkpoint with its weights in another format.",
+    ),
     "import-pt": ("synapse_core.cli.import_pt:import_pt", "Write a torch pickle as safetensors."),
     "pull": ("synapse_core.cli.pull:pull", "Download a model from the hub."),
     "bench": ("synapse_core.cli.bench:bench", "Measure a model's speed and memory."),

@@ -1,6 +1,6 @@
 """Families: from a checkpoint to a graph with weights, without computing anything."""
 
-from synapse_core.families.bind import bind_weights, ignored_tensors
+from synapse_core.families.bind import bind_weights, ignored_tensors, map_entry
 from synapse_core.families.choose import choose_family
 from synapse_core.families.config import ComponentConfig, LayerConfig, ModelConfig, SublayerConfig
 from synapse_core.families.contract import Claim, Family, Ignore, Part, stacked
@@ -12,6 +12,7 @@ from synapse_core.families.fields import (
     MOST_WIDTH,
     Fields,
 )
+from synapse_core.families.gguf_form import GgufForm, side_by_side
 from synapse_core.families.graph import build_graph, model_config
 from synapse_core.families.stack import build_token_stack, make_component
 
@@ -25,6 +26,7 @@ __all__ = [
     "ComponentConfig",
     "Family",
     "Fields",
+    "GgufForm",
     "Ignore",
     "LayerConfig",
     "ModelConfig",
@@ -36,6 +38,8 @@ __all__ = [
     "choose_family",
     "ignored_tensors",
     "make_component",
+    "map_entry",
     "model_config",
+    "side_by_side",
     "stacked",
 ]

@@ -11,11 +11,13 @@ import attrs
 
 from synapse_core.families.config import ModelConfig
 from synapse_core.families.fields import Fields
+from synapse_core.families.gguf_form import GgufForm
 from synapse_core.graph import GraphBuilder
 from synapse_core.hookspecs import Registry
 
 Metadata = Mapping[str, Any]
 ReadConfig = Callable[[Fields], ModelConfig]
+ToGguf = Callable[[ModelConfig], GgufForm]
 BuildGraph = Callable[[GraphBuilder, ModelConfig, Registry], None]
 HEAD_OF_TIED: Mapping[str, str] = MappingProxyType({"head.weight": "embedding.weight"})
 
@@ -80,7 +82,9 @@ class Family:
     `build` None: the token stack. `aliases`: a weight that the graph does without because it uses
     another's numbers; where the file has it all the same, both must be equal. `refuses` maps
     architectures that look like the family's and are not read to what they are, for the error.
-    `default_checkpoint` gives the folder of a model that ships with the plugin.
+    `default_checkpoint` gives the folder of a model that ships with the plugin. `to_gguf` says a
+    config in GGUF's keys, None where the family is not written as such; what it says is read back
+    by `config["gguf"]` and must be the same model.
     """
 
     name: str
@@ -92,6 +96,7 @@ class Family:
     aliases: Mapping[str, str] = HEAD_OF_TIED
     refuses: Mapping[str, str] = attrs.field(factory=dict)
     default_checkpoint: Callable[[], Path] | None = None
+    to_gguf: ToGguf | None = None
 
     def claim_of(self, source: str, architecture: str, metadata: Metadata) -> Claim | None:
         """Return the first of its claims that matches, None where none does."""

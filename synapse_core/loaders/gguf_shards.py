@@ -13,6 +13,7 @@ import attrs
 from synapse_core.loaders.gguf_metadata import GgufMetadata
 
 NUMBER_KEY, COUNT_KEY, TENSORS_KEY = "split.no", "split.count", "split.tensors.count"
+SPLIT_KEYS = frozenset({NUMBER_KEY, COUNT_KEY, TENSORS_KEY})
 # Names have five digits for it.
 MOST_SHARDS = 99_999
 _NAME = re.compile(r"(?P<stem>.+)-(?P<number>[0-9]{5})-of-(?P<count>[0-9]{5})\.gguf", re.DOTALL)

@@ -70,7 +70,12 @@ def read_tensors(path: Path) -> dict[str, FileTensor]:
         raise FileError(path, f"had {size} bytes when opened and has {len(data)} now")
     return {
         entry.name: FileTensor(
-            entry.name, entry.shape, entry.format, path, entry.begin, data[entry.begin : entry.end]
+            entry.name,
+            entry.numbers,
+            entry.format,
+            path,
+            entry.begin,
+            data[entry.begin : entry.end],
         )
         for entry in entries
     }

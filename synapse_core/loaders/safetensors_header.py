@@ -1,7 +1,8 @@
 """The header of a safetensors file, checked before anything in it is believed.
 
 Layout: header length (8 bytes, little-endian), header (JSON), data. Offsets in the header count
-from the start of the data; tensors cover it without hole or overlap.
+from the start of the data; tensors cover it without hole or overlap. `__metadata__` is
+text by name; there stands which tensors are rows of a block format (`raw_rows`).
 
 Source: huggingface.co/docs/safetensors, "Format".
 """
@@ -16,6 +17,7 @@ import attrs
 
 from synapse_core.errors import FileError
 from synapse_core.loaders.json_file import parse_object
+from synapse_core.loaders.raw_rows import RawRows, check_raw_rows, read_raw_rows
 
 LENGTH_BYTES = 8
 # The bound of the reference implementation (MAX_HEADER_SIZE).
@@ -34,17 +36,28 @@ NUMBER_BYTES = {"F32": 4, "F16": 2, "BF16": 2, **_OTHER_BYTES}
 
 @attrs.frozen
 class Entry:
-    """One tensor: `begin` and `end` are byte offsets in the file."""
+    """One tensor: `begin` and `end` are byte offsets in the file.
+
+    `raw` says that its bytes are rows in a format that safetensors has no type for.
+    """
 
     name: str
     dtype: str
     shape: tuple[int, ...]
     begin: int
     end: int
+    raw: RawRows | None = None
+
+    @property
+    def numbers(self) -> tuple[int, ...]:
+        """Its shape in numbers."""
+        return self.shape if self.raw is None else (self.shape[0], self.raw.cols)
 
     @property
     def format(self) -> str:
         """The weight format it is stored in, or the dtype's own name where no op reads it."""
+        if self.raw is not None:
+            return self.raw.format
         return FORMAT_OF_DTYPE.get(self.dtype, self.dtype.lower())
 
 
@@ -71,9 +84,10 @@ def parse_header(path: Path, text: bytes, size: int) -> tuple[Entry, ...]:
     if text[:1] != b"{":
         raise FileError(path, f"begins with {text[:1]!r}, expected '{{'", field="header", offset=8)
     fields = parse_object(path, text)
-    _check_metadata(path, fields.pop("__metadata__", {}))
+    raw = read_raw_rows(path, _metadata(path, fields.pop("__metadata__", {})))
     start = LENGTH_BYTES + len(text)
     entries = [_entry(path, name, value, start, size) for name, value in fields.items()]
+    entries = _with_raw_rows(path, entries, raw)
     entries.sort(key=lambda entry: (entry.begin, entry.end))
     expected = start
     for entry in entries:
@@ -91,10 +105,22 @@ def parse_header(path: Path, text: bytes, size: int) -> tuple[Entry, ...]:
     return tuple(entries)
 
 
-def _check_metadata(path: Path, metadata: Any) -> None:
+def _metadata(path: Path, metadata: Any) -> dict[str, str]:
     plain = isinstance(metadata, dict) and all(isinstance(v, str) for v in metadata.values())
     if not plain:
         raise FileError(path, "must map text to text", field="__metadata__")
+    return dict(metadata)
+
+
+def _with_raw_rows(path: Path, entries: list[Entry], raw: dict[str, RawRows]) -> list[Entry]:
+    missing = sorted(set(raw) - {entry.name for entry in entries})
+    if missing:
+        problem = f"__metadata__ says {raw[missing[0]]}, and the file has no such tensor"
+        raise FileError(path, problem, field=f"tensor {missing[0]!r}")
+    for entry in entries:
+        if entry.name in raw:
+            check_raw_rows(path, entry.name, raw[entry.name], entry.dtype, entry.shape)
+    return [attrs.evolve(entry, raw=raw.get(entry.name)) for entry in entries]
 
 
 def _entry(path: Path, name: str, value: Any, start: int, size: int) -> Entry:

@@ -1,4 +1,4 @@
-"""Writing a safetensors file, a bounded part at a time.
+"""Writing a safetensors file, a bounded part at a time; block formats become raw rows.
 
 Source: huggingface.co/docs/safetensors, "Format".
 """
@@ -10,8 +10,13 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from typing import BinaryIO, Protocol
 
-from synapse_core.loaders.safetensors_header import LENGTH_BYTES, NUMBER_BYTES
+import attrs
 
+from synapse_core.loaders.raw_rows import ROW_FORMATS, RawRows, write_raw_rows
+from synapse_core.loaders.safetensors_header import FORMAT_OF_DTYPE, LENGTH_BYTES, NUMBER_BYTES
+from synapse_core.loaders.written import WrittenTensor, checked_chunks
+
+DTYPE_OF_FORMAT = {format: dtype for dtype, format in FORMAT_OF_DTYPE.items()}
 # The reference implementation pads the header so that the data begin at a multiple of it.
 _ALIGNMENT = 8
 
@@ -48,6 +53,38 @@ def write_tensors(
     for tensor in ordered:
         for chunk in tensor.chunks():
             file.write(chunk)
+
+
+def write_formats(file: BinaryIO, tensors: Sequence[WrittenTensor]) -> None:
+    """Write tensors of any weight format; other readers see one of raw rows as U8."""
+    raw = {t.name: RawRows(t.format, t.shape[-1]) for t in tensors if t.format in ROW_FORMATS}
+    stored = [_Stored(tensor, raw.get(tensor.name)) for tensor in tensors]
+    write_tensors(file, stored, {"format": "pt", **write_raw_rows(raw)})
+
+
+@attrs.frozen
+class _Stored:
+    """A tensor of some weight format, as safetensors sees it."""
+
+    tensor: WrittenTensor
+    rows: RawRows | None
+
+    @property
+    def name(self) -> str:
+        return self.tensor.name
+
+    @property
+    def dtype(self) -> str:
+        format = self.tensor.format
+        return "U8" if self.rows else DTYPE_OF_FORMAT.get(format, format.upper())
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        shape = self.tensor.shape
+        return self.rows.shape_in_bytes(shape[0]) if self.rows else shape
+
+    def chunks(self) -> Iterable[memoryview]:
+        return checked_chunks(self.tensor)
 
 
 def _header(tensors: Iterable[WritableTensor], metadata: Mapping[str, str]) -> bytes:

@@ -2,9 +2,17 @@
 
 from synapse_core.passes.dead import remove_dead
 from synapse_core.passes.fold import fold_constants
-from synapse_core.passes.formats import Choice, Rule, assign_arithmetic, assign_formats
+from synapse_core.passes.formats import (
+    Choice,
+    Rule,
+    assign_arithmetic,
+    assign_formats,
+    given_format,
+)
 from synapse_core.passes.fuse import expand, fuse_add_norm, fuse_gate, fuse_linears
 from synapse_core.passes.pipeline import FUSIONS, Pass, installed_passes, optimise, stages
+from synapse_core.passes.plan import check_plan, read_plan
+from synapse_core.passes.reencode import Reencoded, reencode, relative_error
 from synapse_core.passes.show import as_diff, as_dot, as_text
 from synapse_core.passes.svg import as_svg
 
@@ -12,6 +20,7 @@ __all__ = [
     "FUSIONS",
     "Choice",
     "Pass",
+    "Reencoded",
     "Rule",
     "as_diff",
     "as_dot",
@@ -19,13 +28,18 @@ __all__ = [
     "as_text",
     "assign_arithmetic",
     "assign_formats",
+    "check_plan",
     "expand",
     "fold_constants",
     "fuse_add_norm",
     "fuse_gate",
     "fuse_linears",
+    "given_format",
     "installed_passes",
     "optimise",
+    "read_plan",
+    "reencode",
+    "relative_error",
     "remove_dead",
     "stages",
 ]

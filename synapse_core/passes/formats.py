@@ -13,11 +13,11 @@ from synapse_core.formats import (
     BLOCK_FORMATS,
     CARRIED,
     HELD_FORMATS,
-    I8_G16,
     WeightFormat,
     format_named,
 )
 from synapse_core.graph import Encoded, Function, Graph, Node, Weight, WeightRef
+from synapse_core.passes.reencode import reencode, relative_error
 from synapse_core.passes.rewrite import map_functions, with_nodes
 
 # What a matrix falls back to, again and again, while its rows do not divide into the blocks.
@@ -135,16 +135,10 @@ def _encode_in_blocks(
     encoded = np.empty((len(raw), format.row_bytes(cols)), dtype=np.uint8)
     lost = total = 0.0
     for start in range(0, len(raw), block):
-        part = raw[start : start + block]
-        numbers = stored.decode(part, cols)
-        if stored.name in CARRIED and format.name == CARRIED[stored.name].carrier:
-            encoded[start : start + block] = I8_G16.join(CARRIED[stored.name].split(part, cols))
-        else:
-            encoded[start : start + block] = format.encode(numbers)
-        again = format.decode(encoded[start : start + block], cols)
-        lost += float(np.square(again - numbers, dtype=np.float64).sum())
-        total += float(np.square(numbers, dtype=np.float64).sum())
-    return encoded, (lost / total) ** 0.5 if total else 0.0
+        part = reencode(raw[start : start + block], cols, stored, format)
+        encoded[start : start + block] = part.raw
+        lost, total = lost + part.lost, total + part.total
+    return encoded, relative_error(lost, total)
 
 
 def _with_arithmetic(node: Node, graph: Graph, asked: str | None) -> Node:

@@ -52,6 +52,12 @@ def test_95_of_100_samples_parse(folder: Path) -> None:
     assert sum(map(evaluation.parses, texts)) >= 95
 
 
-@pytest.mark.parametrize("format", ["int8", "q8_0"])
-def test_int8_costs_half_a_percent_of_perplexity_at_most(folder: Path, format: str) -> None:
-    assert perplexity(folder, format) <= 1.005 * perplexity(folder, None)
+@pytest.mark.parametrize(
+    ("format", "most"),
+    # Rows of 128 and 288: q6_k is held as q8_0, q4_k as q5_0 (docs/formats.md).
+    [("int8", 1.005), ("q8_0", 1.005), ("q6_k", 1.01), ("q4_k", 1.04), ("q4_0", 1.04)],
+)
+def test_a_format_costs_no_more_perplexity_than_its_budget(
+    folder: Path, format: str, most: float
+) -> None:
+    assert perplexity(folder, format) <= most * perplexity(folder, None)

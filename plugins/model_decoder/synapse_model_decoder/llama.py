@@ -10,6 +10,8 @@ together lie side by side: rope is interleaved there, and half and half in safet
 
 from __future__ import annotations
 
+from functools import partial
+
 from synapse_core.families import Claim, Family, Fields, Ignore, ModelConfig
 from synapse_model_decoder import gguf
 from synapse_model_decoder.hf import (
@@ -22,6 +24,7 @@ from synapse_model_decoder.hf import (
     read_sizes,
 )
 from synapse_model_decoder.hf_rope import RopeReader
+from synapse_model_decoder.to_gguf import form_of
 
 
 def from_hf(read: Fields) -> ModelConfig:
@@ -84,4 +87,5 @@ FAMILY = Family(
     config={"hf": from_hf, "gguf": from_gguf},
     weights={"hf": WEIGHTS, "gguf": gguf.WEIGHTS},
     ignores=IGNORES,
+    to_gguf=partial(form_of, reorders=True),
 )

@@ -6,6 +6,8 @@ Reference: `Qwen3ForCausalLM` of transformers, models/qwen3/modeling_qwen3.py.
 
 from __future__ import annotations
 
+from functools import partial
+
 from synapse_core.families import Claim, ComponentConfig, Family, Fields, ModelConfig
 from synapse_model_decoder import gguf
 from synapse_model_decoder.hf import (
@@ -22,6 +24,7 @@ from synapse_model_decoder.hf_rope import RopeReader
 from synapse_model_decoder.llama import HEAD_NORMS, IGNORES
 from synapse_model_decoder.llama import WEIGHTS as LLAMA
 from synapse_model_decoder.shipped import default_model_path
+from synapse_model_decoder.to_gguf import form_of
 
 
 def from_hf(read: Fields) -> ModelConfig:
@@ -56,6 +59,7 @@ FAMILY = Family(
     config={"hf": from_hf, "gguf": from_gguf},
     weights={"hf": WEIGHTS, "gguf": gguf.WEIGHTS},
     ignores=IGNORES,
+    to_gguf=partial(form_of, reorders=False),
     refuses={
         "Qwen3MoeForCausalLM": "a mixture of experts",
         "qwen3moe": "a mixture of experts",

@@ -1,0 +1,126 @@
+"""A tokenizer.json as the keys of a GGUF file: the inverse of `gguf_vocabulary`, for byte BPE.
+
+GGUF names how a text is cut and does not say it, so only what has a name can be written. Whether
+the keys mean the same tokenizer is tried on texts afterwards.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from synapse_core.errors import SynapseError
+from synapse_core.generate.gguf_vocabulary import KEY, TEMPLATE, TOKENS, assets_of_gguf
+from synapse_core.generate.pre_tokenizers import PRE_TOKENIZERS
+from synapse_core.generate.tokenizer_json import load_tokenizer
+from synapse_core.generate.vocabulary import CONTROL, NORMAL, UNUSED, USER_DEFINED
+
+GPT2_PATTERNS = PRE_TOKENIZERS["gpt-2"].patterns
+# What tells one way of cutting from another: case, contractions, digits, marks, blanks, scripts.
+PROBES = (
+    "Hello, world! It's 1234567 o'clock; WE'LL see.\n\n\tTabs  and   blanks \r\n end ",
+    "naïve café e\u0301 ÅÅ ﬁ 你好，世界。 こんにちは привет, мир! 123,456.789",
+    "def f(x):\n    return x**2  # ¡olé! 🙂🙂 <|im_start|>user</s>",
+)
+
+
+class NotExpressible(Exception):
+    """Why GGUF has no words for a tokenizer."""
+
+
+def gguf_tokenizer(
+    assets: Mapping[str, str], rows: int, arch: str, file: str
+) -> tuple[dict[str, Any], str | None]:
+    """Return the keys of a model's tokenizer, or none and the reason.
+
+    `rows` are those of the token table: ids without a token get a filler.
+    """
+    if "tokenizer.json" not in assets:
+        return {}, "there is no tokenizer.json"
+    try:
+        spec = json.loads(assets["tokenizer.json"])
+        keys = _keys(spec, rows)
+        original = load_tokenizer(assets, file)
+        special = original.special
+        if special.bos is not None:
+            keys[f"{KEY}bos_token_id"] = special.bos
+        ends = sorted(special.ends)
+        for name, id in zip(("eos", "eot", "eom"), ends, strict=False):
+            keys[f"{KEY}{name}_token_id"] = id
+        begins = special.add_bos
+        if begins is None:
+            begins = original.encode("a", special=True)[:1] == [special.bos]
+        keys[f"{KEY}add_bos_token"] = begins and special.bos is not None
+        template = json.loads(assets.get("tokenizer_config.json", "{}")).get("chat_template")
+        template = assets.get("chat_template.jinja", template)
+        if isinstance(template, str):
+            keys[TEMPLATE] = template
+        _compare(original, {**keys, "general.architecture": arch}, file)
+    except NotExpressible as reason:
+        return {}, str(reason)
+    except (SynapseError, ValueError, KeyError, TypeError, AttributeError) as error:
+        return {}, f"tokenizer.json is not as expected: {error}"
+    return keys, None
+
+
+def _keys(spec: dict[str, Any], rows: int) -> dict[str, Any]:
+    model = spec["model"]
+    if model.get("type") != "BPE" or model.get("byte_fallback") or model.get("dropout"):
+        raise NotExpressible("it is no byte-level BPE")
+    if model.get("continuing_subword_prefix") or model.get("end_of_word_suffix"):
+        raise NotExpressible("its words have a prefix or suffix")
+    tokens = {id: text for text, id in model["vocab"].items()}
+    kinds = dict.fromkeys(tokens, NORMAL)
+    for added in spec.get("added_tokens") or ():
+        if any(added.get(flag) for flag in ("lstrip", "rstrip", "single_word")):
+            raise NotExpressible(f"token {added['content']!r:.40} takes blanks with it")
+        tokens[added["id"]] = added["content"]
+        kinds[added["id"]] = CONTROL if added.get("special") else USER_DEFINED
+    if max(tokens) >= rows:
+        raise NotExpressible(f"token {max(tokens)} has no row in a table of {rows}")
+    merges = [m if isinstance(m, str) else " ".join(m) for m in model["merges"]]
+    if not merges:
+        raise NotExpressible("it has no merges")
+    return {
+        f"{KEY}model": "gpt2",
+        f"{KEY}pre": _pre_tokenizer(spec),
+        TOKENS: [tokens.get(id, f"[PAD{id}]") for id in range(rows)],
+        f"{KEY}token_type": [kinds.get(id, UNUSED) for id in range(rows)],
+        f"{KEY}merges": merges,
+    }
+
+
+def _pre_tokenizer(spec: dict[str, Any]) -> str:
+    """Return the name of the way that a text is cut."""
+    found = spec.get("pre_tokenizer") or {}
+    steps = found.get("pretokenizers") if found.get("type") == "Sequence" else [found]
+    *splits, last = steps or [{}]
+    if last.get("type") != "ByteLevel" or last.get("add_prefix_space"):
+        raise NotExpressible("it does not cut a text into bytes")
+    patterns = []
+    for split in splits:
+        plain = split.get("type") == "Split" and split.get("behavior") == "Isolated"
+        if not plain or split.get("invert") or "Regex" not in split["pattern"]:
+            raise NotExpressible("it cuts a text in a way that GGUF has no name for")
+        patterns.append(split["pattern"]["Regex"])
+    if last.get("use_regex", True):
+        patterns += GPT2_PATTERNS
+    normalizer = spec.get("normalizer")
+    if normalizer not in (None, {"type": "NFC"}):
+        raise NotExpressible("it changes a text's characters")
+    composes, whole = normalizer is not None, bool(spec["model"].get("ignore_merges"))
+    for name, pre in PRE_TOKENIZERS.items():
+        if (pre.patterns, pre.composes, pre.whole_words) == (tuple(patterns), composes, whole):
+            return name
+    raise NotExpressible("it cuts a text in a way that GGUF has no name for")
+
+
+def _compare(original: Any, keys: Mapping[str, Any], file: str) -> None:
+    again = load_tokenizer(assets_of_gguf(keys, file), file)
+    for text in PROBES:
+        for special in (False, True):
+            if again.encode(text, special=special) != original.encode(text, special=special):
+                raise NotExpressible("read back from GGUF it gives other ids")
+    if not set(original.special.ends) <= set(again.special.ends):
+        raise NotExpressible("it has more ends than GGUF has keys for")

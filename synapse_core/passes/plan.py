@@ -1,0 +1,42 @@
+"""A plan from a file: which weights are held in which format."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from fnmatch import fnmatchcase
+from pathlib import Path
+
+from synapse_core.errors import FileError
+from synapse_core.formats import HELD_FORMATS
+from synapse_core.loaders.json_file import read_json
+from synapse_core.passes.formats import Rule
+
+MOST_RULES = 4096
+
+
+def read_plan(path: Path) -> tuple[Rule, ...]:
+    """Read a JSON object of patterns over weights' names and formats; the first match wins.
+
+    Raises: FileError naming file and pattern.
+    """
+    found = read_json(path)
+    if not 1 <= len(found) <= MOST_RULES:
+        problem = f"has {len(found)} patterns, expected 1 to {MOST_RULES}"
+        raise FileError(path, problem)
+    for pattern, format in found.items():
+        if not isinstance(format, str) or format not in HELD_FORMATS:
+            problem = f"found {format!r:.60}, expected one of {', '.join(HELD_FORMATS)}"
+            raise FileError(path, problem, field=f"pattern {pattern[:80]!r}")
+    return tuple(Rule(pattern, format) for pattern, format in found.items())
+
+
+def check_plan(path: Path, plan: Iterable[Rule], names: Iterable[str]) -> None:
+    """Check that every pattern of a file means a matrix: one that does not is a slip of the pen.
+
+    Raises: FileError naming file and pattern.
+    """
+    known = tuple(names)
+    for rule in plan:
+        if not any(fnmatchcase(name, rule.pattern) for name in known):
+            problem = f"no matrix of this model is called so; there is {known[0]!r} for one"
+            raise FileError(path, problem, field=f"pattern {rule.pattern[:80]!r}")

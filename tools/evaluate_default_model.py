@@ -30,10 +30,11 @@ from little_world.grammar import BEGIN, STOP, log_probability, opening_sentences
 from little_world.pen import ParseError
 
 import synapse_core as synapse
+from synapse_core.generate import make_sampler, settings_of
 
 HELD_OUT_SEED, SAMPLE_SEED = 1001, 2002
-# The documents of each round of training (tools/train_default_model.py: one more than its --seed).
-TRAINING_SEEDS = (2, 12)
+# The documents of each round of training: one more than its --seed, and its --memory.
+ROUNDS = ((2, 0.0), (12, 0.0), (22, 0.6), (32, 0.25))
 
 
 @click.command()
@@ -42,7 +43,7 @@ TRAINING_SEEDS = (2, 12)
 @click.option("--compare", "formats", multiple=True, help="Only the perplexities of formats.")
 @click.option("--backend", default="auto")
 @click.option("--documents", default=400, help="How many held-out documents.")
-@click.option("--samples", default=100, help="How many texts to draw at temperature 1.")
+@click.option("--samples", default=100, help="How many texts to draw.")
 @click.option(
     "--trained", default=20000, help="How many documents of each round of training to look at."
 )
@@ -63,15 +64,16 @@ def evaluate(
     with synapse.load(model, format=weight_format, backend=backend) as loaded:
         held_out = held_out_documents(HELD_OUT_SEED, documents)
         results = cross_entropy(loaded, held_out)
-        results["documents_parsed"] = sum(parses(text) for text in sample(loaded, samples))
+        results["parsed"] = sum(map(parses, sample(loaded, samples)))
+        results["parsed_at_temperature_1"] = sum(map(parses, sample(loaded, samples, 1.0)))
     results["samples"] = samples
     unseen = {sentence for text, _ in held_out for sentence in held_out_sentences(text)}
     results["held_out_sentences"] = len(unseen)
-    results["training_documents"] = trained * len(TRAINING_SEEDS)
+    results["training_documents"] = trained * len(ROUNDS)
     results["held_out_sentences_in_training"] = sum(
         not unseen.isdisjoint(opening_sentences(document))
-        for seed in TRAINING_SEEDS
-        for document in islice(training_documents(seed), trained)
+        for seed, memory in ROUNDS
+        for document in islice(training_documents(seed, memory), trained)
     )
     click.echo(json.dumps(results, indent=1))
 
@@ -123,18 +125,24 @@ def cross_entropy(model: synapse.Model, documents: list[tuple[str, float]]) -> d
     }
 
 
-def sample(model: synapse.Model, count: int) -> list[str]:
-    """Draw documents token by token at temperature 1, until stop or 400 tokens."""
+def sample(model: synapse.Model, count: int, temperature: float | None = None) -> list[str]:
+    """Draw documents until stop or 400 tokens, each with a seed of its own.
+
+    Without a temperature as `synapse run` does where nothing is said; 1 is the model's own.
+    """
     engine = Tokenizer.from_str(model.built.assets["tokenizer.json"])
     stop = engine.token_to_id(STOP)
+    wanted = settings_of(model.built.assets, str(model.built.path))
     texts = []
     for number in range(count):
-        rng = np.random.default_rng(SAMPLE_SEED + number)
+        seed = SAMPLE_SEED + number
+        sampler = make_sampler(wanted.temperature, wanted.top_k, wanted.top_p, seed)
+        if temperature is not None:
+            sampler = make_sampler(temperature, seed=seed)
         ids = [engine.token_to_id(BEGIN)]
         logits = model.decoder.prefill(ids)
         while ids[-1] != stop and len(ids) < 400:
-            weights = np.exp(logits.astype(np.float64) - logits.max())
-            ids.append(int(rng.choice(len(weights), p=weights / weights.sum())))
+            ids.append(sampler.choose(logits))
             logits = model.decoder.step(ids[-1])
         texts.append(engine.decode(ids, skip_special_tokens=False))
     return texts

@@ -1,12 +1,11 @@
 """Train the model that ships in synapse-model-decoder, on the little world.
 
     python tools/train_default_model.py FIRST --seed 1 --steps 6000
-    OMP_NUM_THREADS=1 python tools/train_default_model.py OUT --from FIRST --seed 11 --steps 3000 \
-        --rate 2e-3
 
-Needs torch==2.13.0 and transformers; nothing else of the project does. The same seed, number of
-steps and threads give the same model on the same machine. The second round goes on from the first
-with new documents: what the grammar asks to be remembered is learnt last.
+and three more rounds, each going on from the last with `--from`; MODEL_CARD.md beside the shipped
+weights has all four commands. Needs torch==2.13.0 and transformers; nothing else of the project
+does. The same seed, number of steps and threads give the same model on the same machine. What the
+grammar asks to be remembered is learnt last: `--memory` shows more of it.
 """
 
 from __future__ import annotations

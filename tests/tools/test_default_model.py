@@ -5,6 +5,7 @@ Its card, MODEL_CARD.md beside the weights, has the figures of `tools/evaluate_d
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import evaluate_default_model as evaluation
@@ -25,6 +26,8 @@ def folder() -> Path:
     try:
         return default_model(default_host())
     except SynapseError as error:
+        if os.environ.get("CI") == "true":
+            raise
         pytest.skip(f"no installed plugin ships a model: {error}")
 
 
@@ -45,9 +48,10 @@ def test_its_cross_entropy_is_within_a_tenth_of_the_grammar_s_own(folder: Path) 
     assert 0.97 < ratio <= 1.10
 
 
-def test_95_of_100_samples_parse(folder: Path) -> None:
-    with synapse.load(folder) as model:
-        texts = evaluation.sample(model, 100)
+@pytest.mark.parametrize("temperature", [None, 1.0], ids=["as run draws", "temperature 1"])
+def test_95_of_100_samples_parse(folder: Path, temperature: float | None) -> None:
+    with synapse.load(folder, backend="cpu") as model:
+        texts = evaluation.sample(model, 100, temperature)
     assert len(set(texts)) > 50
     assert sum(map(evaluation.parses, texts)) >= 95
 

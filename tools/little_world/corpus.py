@@ -32,16 +32,25 @@ def asks_to_remember(text: str) -> bool:
     return "Tell me a story about a" in text or said >= 2
 
 
-def training_documents(seed: int, memory: float = 0.0) -> Iterator[str]:
+def says_a_name_twice(text: str) -> bool:
+    """Whether somebody who has said who they are is asked for their name, or the other way."""
+    return "My name is " in text and "I am " in text
+
+
+TOPICS = {"memory": asks_to_remember, "names": says_a_name_twice}
+
+
+def training_documents(seed: int, share: float = 0.0, topic: str = "memory") -> Iterator[str]:
     """Yield documents without any held-out sentence, for ever.
 
-    A share `memory` of them is drawn from those that ask to remember, the rest from all.
+    A share of them is drawn from those of a topic, the rest from all.
     """
+    belongs = TOPICS[topic]
     rng = random.Random(seed)
     while True:
-        wanted = memory > 0 and rng.random() < memory
+        wanted = share > 0 and rng.random() < share
         text, _ = write(rng)
-        while held_out_sentences(text) or (wanted and not asks_to_remember(text)):
+        while held_out_sentences(text) or (wanted and not belongs(text)):
             text, _ = write(rng)
         yield text
 

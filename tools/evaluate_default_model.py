@@ -33,8 +33,15 @@ import synapse_core as synapse
 from synapse_core.generate import make_sampler, settings_of
 
 HELD_OUT_SEED, SAMPLE_SEED = 1001, 2002
-# The documents of each round of training: one more than its --seed, and its --memory.
-ROUNDS = ((2, 0.0), (12, 0.0), (22, 0.6), (32, 0.25))
+# The documents of each round of training: one more than its --seed, and its --share and --topic.
+ROUNDS = (
+    (2, 0.0, "memory"),
+    (12, 0.0, "memory"),
+    (22, 0.6, "memory"),
+    (32, 0.25, "memory"),
+    (42, 0.5, "names"),
+    (52, 0.2, "names"),
+)
 
 
 @click.command()
@@ -72,8 +79,8 @@ def evaluate(
     results["training_documents"] = trained * len(ROUNDS)
     results["held_out_sentences_in_training"] = sum(
         not unseen.isdisjoint(opening_sentences(document))
-        for seed, memory in ROUNDS
-        for document in islice(training_documents(seed, memory), trained)
+        for seed, share, topic in ROUNDS
+        for document in islice(training_documents(seed, share, topic), trained)
     )
     click.echo(json.dumps(results, indent=1))
 

@@ -5,7 +5,7 @@
 and three more rounds, each going on from the last with `--from`; MODEL_CARD.md beside the shipped
 weights has all four commands. Needs torch==2.13.0 and transformers; nothing else of the project
 does. The same seed, number of steps and threads give the same model on the same machine. What the
-grammar asks to be remembered is learnt last: `--memory` shows more of it.
+grammar asks to be remembered is learnt last: `--share` shows more of it.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from transformers import Qwen3Config, Qwen3ForCausalLM
 
 sys.path.insert(0, str(Path(__file__).parent))
 
-from little_world.corpus import training_documents
+from little_world.corpus import TOPICS, training_documents
 from little_world.grammar import BEGIN, END, STOP
 from little_world.vocabulary import CHAT_TEMPLATE, VOCABULARY, train_tokenizer
 
@@ -47,9 +47,12 @@ WARM_UP = 100
 @click.option("--seed", default=1)
 @click.option("--steps", default=6000, help="How many steps to train.")
 @click.option("--rate", default=4e-3, help="Highest learning rate.")
-@click.option("--memory", default=0.0, help="Share of documents that ask to remember.")
+@click.option("--share", default=0.0, help="Share of documents of a topic.")
+@click.option("--topic", type=click.Choice(list(TOPICS)), default="memory")
 @click.option("--from", "first", type=click.Path(path_type=Path), help="Go on from this model.")
-def train(out: Path, seed: int, steps: int, rate: float, memory: float, first: Path | None) -> None:
+def train(
+    out: Path, seed: int, steps: int, rate: float, share: float, topic: str, first: Path | None
+) -> None:
     """Train, and write config, tokenizer and float16 weights into OUT."""
     torch.manual_seed(seed)
     known = first / "tokenizer.json" if first else None
@@ -76,7 +79,7 @@ def train(out: Path, seed: int, steps: int, rate: float, memory: float, first: P
     out.mkdir(parents=True, exist_ok=True)
     write_texts(out, tokenizer, ids)
     step, tokens, pools = 0, 0, 0
-    documents = training_documents(seed + 1, memory)
+    documents = training_documents(seed + 1, share, topic)
     while True:
         pools += 1
         for batch in batches(

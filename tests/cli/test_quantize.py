@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Callable
+from functools import partial
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import pytest
@@ -14,34 +14,20 @@ from safetensors import safe_open
 from safetensors.numpy import load_file, save_file
 
 import synapse_core as synapse
-from synapse_core.cli import frame
 from synapse_core.formats import format_named
 from synapse_core.loaders import GGUF, SAFETENSORS
 from synapse_core.loaders.raw_rows import ROW_FORMATS
+
+from .conftest import Run
 
 TOKENS = [1, 403, 407, 261, 378, 432]
 FILES = ("config.json", "model.safetensors", "tokenizer.json", "tokenizer_config.json")
 GGUF_WRITES = ("f32", "f16", "bf16", "q8_0", "q4_0", "q4_1", "q5_0", "q5_1", "q4_k", "q5_k", "q6_k")
 
 
-class Done(NamedTuple):
-    out: str
-    err: str
-
-
-Run = Callable[..., Done]
-
-
 @pytest.fixture
-def run(capsys: pytest.CaptureFixture[str]) -> Run:
-    def run(*arguments: object, code: int = 0) -> Done:
-        capsys.readouterr()
-        found = frame.run(["quantize", *map(str, arguments)])
-        done = Done(*capsys.readouterr())
-        assert found == code, done.err
-        return done
-
-    return run
+def run(run_here: Run) -> Run:
+    return partial(run_here, "quantize")
 
 
 @pytest.fixture(scope="module")

@@ -7,15 +7,13 @@ import json
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 import pytest
 from safetensors.numpy import load_file, save_file
 
-from synapse_core.cli import frame
+from .conftest import Run
 
 FILES = ("config.json", "model.safetensors", "tokenizer.json", "tokenizer_config.json")
 STORY = "Once upon a time, there was a little girl named Lily."
@@ -23,24 +21,9 @@ NUMPY = ("--backend", "numpy")
 GREEDY = ("--greedy", *NUMPY)
 
 
-class Done(NamedTuple):
-    out: str
-    err: str
-
-
-Synapse = Callable[..., Done]
-
-
 @pytest.fixture
-def synapse(capsys: pytest.CaptureFixture[str]) -> Synapse:
-    def run(*arguments: object, code: int = 0) -> Done:
-        capsys.readouterr()
-        found = frame.run([str(argument) for argument in arguments])
-        done = Done(*capsys.readouterr())
-        assert found == code, done.err
-        return done
-
-    return run
+def synapse(run_here: Run) -> Run:
+    return run_here
 
 
 @pytest.fixture(scope="module")
@@ -67,14 +50,14 @@ def text(tmp_path: Path) -> Path:
 # run: stop strings
 
 
-def test_run_prints_nothing_of_a_stop_string_nor_behind_it(synapse: Synapse, folder: Path) -> None:
+def test_run_prints_nothing_of_a_stop_string_nor_behind_it(synapse: Run, folder: Path) -> None:
     common = ("run", folder, "-n", 15, *GREEDY)
     # " girl named" comes in several pieces.
     assert synapse(*common, "--stop", "girl named").out == "Once upon a time, there was a little \n"
     assert synapse(*common, "--stop", "girl nobody").out == synapse(*common).out
 
 
-def test_of_several_stop_strings_the_first_to_come_ends(synapse: Synapse, folder: Path) -> None:
+def test_of_several_stop_strings_the_first_to_come_ends(synapse: Run, folder: Path) -> None:
     stops = ("--stop", "little", "--stop", "time", "--stop", "never")
     done = synapse("run", folder, "-n", 40, *stops, *GREEDY, "--json")
     report = json.loads(done.out)
@@ -82,20 +65,18 @@ def test_of_several_stop_strings_the_first_to_come_ends(synapse: Synapse, folder
     assert (report["reason"], report["stop"]) == ("stop string", "time")
 
 
-def test_the_models_own_stop_strings_hold_unless_others_are_given(
-    synapse: Synapse, copy: Path
-) -> None:
+def test_the_models_own_stop_strings_hold_unless_others_are_given(synapse: Run, copy: Path) -> None:
     (copy / "generation_config.json").write_text('{"stop_strings": ["little"]}')
     assert synapse("run", copy, "-n", 12, *GREEDY).out == "Once upon a time, there was a \n"
     assert synapse("run", copy, "-n", 12, *GREEDY, "--stop", "time").out == "Once upon a \n"
 
 
-def test_an_empty_stop_string_is_refused(synapse: Synapse, folder: Path) -> None:
+def test_an_empty_stop_string_is_refused(synapse: Run, folder: Path) -> None:
     assert "empty" in synapse("run", folder, "--stop", "", *GREEDY, code=2).err
 
 
 def test_chat_ends_before_a_stop_string_and_remembers_no_more(
-    synapse: Synapse, copy: Path, monkeypatch: pytest.MonkeyPatch
+    synapse: Run, copy: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     template = "{% for m in messages %}{{ m.content }} {% endfor %}"
     (copy / "chat_template.jinja").write_text(template)
@@ -116,7 +97,7 @@ def test_chat_ends_before_a_stop_string_and_remembers_no_more(
 
 
 def test_a_repetition_penalty_changes_greedy_text_and_a_window_limits_it(
-    synapse: Synapse, folder: Path
+    synapse: Run, folder: Path
 ) -> None:
     def tokens(*options: object) -> list[int]:
         return json.loads(synapse("run", folder, "-n", 60, *GREEDY, "--json", *options).out)[
@@ -133,7 +114,7 @@ def test_a_repetition_penalty_changes_greedy_text_and_a_window_limits_it(
     assert tokens("--repetition-penalty", 1) == plain
 
 
-def test_the_models_own_penalty_holds_but_not_for_greedy(synapse: Synapse, copy: Path) -> None:
+def test_the_models_own_penalty_holds_but_not_for_greedy(synapse: Run, copy: Path) -> None:
     def tokens(*options: object) -> list[int]:
         return json.loads(synapse("run", copy, "-n", 30, *NUMPY, "--json", *options).out)["tokens"]
 
@@ -145,7 +126,7 @@ def test_the_models_own_penalty_holds_but_not_for_greedy(synapse: Synapse, copy:
     assert len(set(tokens("--greedy", "--repetition-penalty", 99))) == 30
 
 
-def test_min_p_of_one_is_greedy_whatever_the_seed(synapse: Synapse, copy: Path) -> None:
+def test_min_p_of_one_is_greedy_whatever_the_seed(synapse: Run, copy: Path) -> None:
     greedy = synapse("run", copy, "-n", 20, *GREEDY).out
     common = ("run", copy, "-n", 20, *NUMPY, "--temperature", 2, "--seed", 3)
     assert synapse(*common).out != greedy
@@ -155,7 +136,7 @@ def test_min_p_of_one_is_greedy_whatever_the_seed(synapse: Synapse, copy: Path) 
     assert synapse(*common, "--min-p", 0).out != greedy
 
 
-def test_greedy_takes_no_option_of_drawing(synapse: Synapse, folder: Path) -> None:
+def test_greedy_takes_no_option_of_drawing(synapse: Run, folder: Path) -> None:
     assert "--greedy" in synapse("run", folder, *GREEDY, "--min-p", 0.1, code=2).err
 
 
@@ -163,7 +144,7 @@ def test_greedy_takes_no_option_of_drawing(synapse: Synapse, folder: Path) -> No
 
 
 def test_log_probabilities_are_those_of_the_logits(
-    synapse: Synapse, folder: Path, tmp_path: Path
+    synapse: Run, folder: Path, tmp_path: Path
 ) -> None:
     arguments = ("run", folder, "-n", 8, *GREEDY, "--kv", "f32", "--json", "--logprobs", 3)
     report = json.loads(synapse(*arguments).out)
@@ -181,13 +162,13 @@ def test_log_probabilities_are_those_of_the_logits(
         assert entry["top"][0] == {key: entry[key] for key in ("id", "text", "logprob")}
 
 
-def test_log_probabilities_are_in_the_report_only(synapse: Synapse, folder: Path) -> None:
+def test_log_probabilities_are_in_the_report_only(synapse: Run, folder: Path) -> None:
     assert "--json" in synapse("run", folder, *GREEDY, "--logprobs", 3, code=2).err
     plain = json.loads(synapse("run", folder, "-n", 2, *GREEDY, "--json").out)
     assert "logprobs" not in plain
 
 
-def test_a_full_context_stops_or_fails_as_asked(synapse: Synapse, folder: Path) -> None:
+def test_a_full_context_stops_or_fails_as_asked(synapse: Run, folder: Path) -> None:
     common = ("run", folder, "-n", 50, "--ctx", 9, *GREEDY)
     stopped = synapse(*common)
     failed = synapse(*common, "--overflow", "error", code=2)
@@ -203,7 +184,7 @@ def test_a_full_context_stops_or_fails_as_asked(synapse: Synapse, folder: Path) 
 
 
 def test_perplexity_is_one_object_that_states_its_windows(
-    synapse: Synapse, folder: Path, text: Path
+    synapse: Run, folder: Path, text: Path
 ) -> None:
     report = json.loads(synapse("perplexity", folder, text, *NUMPY, "--ctx", 10, "--json").out)
     assert (report["ctx"], report["stride"]) == (10, 5)
@@ -220,7 +201,7 @@ def test_perplexity_is_one_object_that_states_its_windows(
 
 
 def test_several_formats_are_a_table_against_the_first(
-    synapse: Synapse, folder: Path, text: Path
+    synapse: Run, folder: Path, text: Path
 ) -> None:
     formats = ("--format", "f32", "--format", "int8", "--format", "q8_0")
     done = synapse("perplexity", folder, text, *NUMPY, *formats, "--json")
@@ -238,7 +219,7 @@ def test_several_formats_are_a_table_against_the_first(
 
 
 def test_a_compiled_model_is_scored_as_its_checkpoint_in_windows_that_fit(
-    synapse: Synapse, folder: Path, text: Path, tmp_path: Path
+    synapse: Run, folder: Path, text: Path, tmp_path: Path
 ) -> None:
     program = tmp_path / "model.syn"
     synapse("compile", folder, "-o", program, "--ctx", 32)
@@ -251,7 +232,7 @@ def test_a_compiled_model_is_scored_as_its_checkpoint_in_windows_that_fit(
     assert "compiled" in synapse(*refused, code=2).err
 
 
-def test_what_cannot_be_scored_is_one_line(synapse: Synapse, folder: Path, tmp_path: Path) -> None:
+def test_what_cannot_be_scored_is_one_line(synapse: Run, folder: Path, tmp_path: Path) -> None:
     bad = tmp_path / "bad"
     bad.write_bytes(b"fine until \xff")
     empty = tmp_path / "empty"
@@ -278,7 +259,7 @@ def plant(copy: Path) -> None:
 
 
 def test_verify_finds_a_planted_row_against_the_original(
-    synapse: Synapse, folder: Path, copy: Path
+    synapse: Run, folder: Path, copy: Path
 ) -> None:
     common = ("verify", copy, "--original", folder, *NUMPY)
     assert json.loads(synapse(*common, "--json").out)["max_error"] == 0
@@ -292,7 +273,7 @@ def test_verify_finds_a_planted_row_against_the_original(
     synapse("verify", copy, *NUMPY)
 
 
-def test_verify_compares_given_ids_or_a_text(synapse: Synapse, folder: Path, text: Path) -> None:
+def test_verify_compares_given_ids_or_a_text(synapse: Run, folder: Path, text: Path) -> None:
     def tokens(*options: object) -> int:
         return json.loads(synapse("verify", folder, *NUMPY, "--json", *options).out)["tokens"]
 
@@ -307,7 +288,7 @@ def test_verify_compares_given_ids_or_a_text(synapse: Synapse, folder: Path, tex
 
 @pytest.mark.parametrize("format", ["q8_0", "bf16"])
 def test_a_re_encoded_program_is_held_against_its_original_by_rms(
-    synapse: Synapse, folder: Path, tmp_path: Path, format: str
+    synapse: Run, folder: Path, tmp_path: Path, format: str
 ) -> None:
     program = tmp_path / "model.syn"
     synapse("compile", folder, "-o", program, "--format", format, "--kv", "f32")
@@ -320,7 +301,7 @@ def test_a_re_encoded_program_is_held_against_its_original_by_rms(
 
 @pytest.mark.parametrize("module", ["transformers", "llama.cpp"])
 def test_a_reference_that_is_not_installed_is_one_line_and_leaves_with_4(
-    synapse: Synapse, folder: Path, monkeypatch: pytest.MonkeyPatch, module: str
+    synapse: Run, folder: Path, monkeypatch: pytest.MonkeyPatch, module: str
 ) -> None:
     for name in ("torch", "transformers", "llama_cpp"):
         monkeypatch.setitem(sys.modules, name, None)
@@ -332,7 +313,7 @@ def test_a_reference_that_is_not_installed_is_one_line_and_leaves_with_4(
 
 @pytest.mark.reference
 def test_verify_against_transformers_holds_and_finds_a_planted_row(
-    synapse: Synapse, folder: Path, copy: Path
+    synapse: Run, folder: Path, copy: Path
 ) -> None:
     pytest.importorskip("transformers")
     for backend in ("numpy", "auto"):
@@ -348,7 +329,7 @@ def test_verify_against_transformers_holds_and_finds_a_planted_row(
 # bench
 
 
-def test_bench_states_sizes_and_spread(synapse: Synapse, folder: Path) -> None:
+def test_bench_states_sizes_and_spread(synapse: Run, folder: Path) -> None:
     arguments = (*NUMPY, "--repeats", 3, "--prompt-tokens", 8, "-n", 4, "--kv", "f32")
     report = json.loads(synapse("bench", folder, *arguments, "--json").out)
     assert report["parameters"] == 260_032
@@ -366,7 +347,7 @@ def test_bench_states_sizes_and_spread(synapse: Synapse, folder: Path) -> None:
     assert "peak_rss_bytes" in out
 
 
-def test_bench_measures_what_fits_and_says_so(synapse: Synapse, folder: Path) -> None:
+def test_bench_measures_what_fits_and_says_so(synapse: Run, folder: Path) -> None:
     arguments = (*NUMPY, "--repeats", 1, "--ctx", 20, "--prompt-tokens", 64, "-n", 9, "--json")
     report = json.loads(synapse("bench", folder, *arguments).out)
     assert (report["prompt_tokens"], report["tokens"]) == (18, 2)

@@ -18,11 +18,23 @@ def logits(seed: int, size: int = VOCABULARY) -> np.ndarray:
     return (3 * np.random.default_rng(seed).standard_normal(size)).astype(np.float32)
 
 
+def takes_a_seed(subject: Subject) -> bool:
+    """Whether its factory has an option `seed`."""
+    factory = subject.thing
+    return isinstance(factory, type) and "seed" in inspect.signature(factory).parameters
+
+
+def seeded(subject: Subject) -> Sampler:
+    """Return a sampler that draws the same every time, where its factory takes a seed."""
+    sampler: Sampler = subject.thing(seed=11) if takes_a_seed(subject) else subject.made()
+    return sampler
+
+
 @contract
 def ids_are_in_range(subject: Subject) -> None:
     """An id is a whole number below the vocabulary's size, also where that is one."""
-    sampler: Sampler = subject.made()
-    for size in (VOCABULARY, 1, 2):
+    sampler = seeded(subject)
+    for size in (1, 2, VOCABULARY):
         for seed in range(DRAWS // 4):
             id = sampler.choose(logits(seed, size))
             fits = isinstance(id, int) and 0 <= id < size
@@ -32,7 +44,7 @@ def ids_are_in_range(subject: Subject) -> None:
 @contract
 def leaves_the_logits_alone(subject: Subject) -> None:
     """The array belongs to the model; it may be read-only."""
-    sampler: Sampler = subject.made()
+    sampler = seeded(subject)
     given = logits(1)
     before = given.tobytes()
     sampler.choose(given)
@@ -44,7 +56,7 @@ def leaves_the_logits_alone(subject: Subject) -> None:
 @contract
 def never_chooses_the_impossible(subject: Subject) -> None:
     """A logit of minus infinity is never drawn, a single possible one always."""
-    sampler: Sampler = subject.made()
+    sampler = seeded(subject)
     some = logits(2)
     some[::2] = -np.inf
     for _ in range(DRAWS):
@@ -59,7 +71,7 @@ def never_chooses_the_impossible(subject: Subject) -> None:
 @contract
 def prefers_the_likely(subject: Subject) -> None:
     """A logit 20 above the rest is nearly always the choice."""
-    sampler: Sampler = subject.made()
+    sampler = seeded(subject)
     clear = np.zeros(VOCABULARY, np.float32)
     clear[7] = 20
     hits = sum(sampler.choose(clear) == 7 for _ in range(DRAWS))
@@ -71,7 +83,7 @@ def prefers_the_likely(subject: Subject) -> None:
 def repeats_with_its_seed(subject: Subject) -> None:
     """One seed gives one sequence of ids."""
     factory = subject.thing
-    if not isinstance(factory, type) or "seed" not in inspect.signature(factory).parameters:
+    if not takes_a_seed(subject):
         raise Skipped("its factory takes no seed")
     first, again, other = factory(seed=3), factory(seed=3), factory(seed=4)
     drawn = [[s.choose(logits(n)) for n in range(DRAWS)] for s in (first, again, other)]

@@ -42,11 +42,15 @@ def torch_file(path: Path, count: int) -> Path:
     return path
 
 
-@pytest.fixture(params=["import-pt", "compile"])
+@pytest.fixture(params=["import-pt", "compile", "quantize"])
 def verb(request: pytest.FixtureRequest, tmp_path: Path, shared_data: Path) -> Verb:
     if request.param == "compile":
         model = shared_data / "stories260K" / "hf"
         return lambda output: ["compile", str(model), "-o", str(output)], "m.syn"
+    if request.param == "quantize":
+        file = shared_data / "stories260K" / "gguf" / "model-F16.gguf"
+        asked = ["quantize", str(file), "--format", "q8_0"]
+        return lambda output: [*asked[:2], str(output), *asked[2:]], "m.gguf"
     source = torch_file(tmp_path / "in.pt", 300_000)
     return lambda output: ["import-pt", str(source), "-o", str(output)], "m.safetensors"
 
@@ -76,7 +80,12 @@ def test_killed_at_any_time_it_leaves_the_old_or_the_new_file(verb: Verb, tmp_pa
         "folder": str(folder),
         "old": {str(folder / name): str(tmp_path / "old")},
         "empty": False,
-        "imports": ["synapse_core.api", "synapse_core.api.import_pt", "synapse_core.cli.compile"],
+        "imports": [
+            "synapse_core.api",
+            "synapse_core.api.import_pt",
+            "synapse_core.cli.compile",
+            "synapse_core.cli.quantize",
+        ],
     }
     first, *killed, last = carry_out(plan, tmp_path)
     assert (first["code"], last["code"]) == (0, 0)

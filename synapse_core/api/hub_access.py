@@ -17,6 +17,8 @@ from synapse_core.errors import FileError, SynapseError, Unavailable, UsageError
 
 # What a killed download leaves behind since huggingface_hub 2: a part of its process's own.
 _ORPHAN = re.compile(r"(.+)\.[0-9a-f]{8}\.incomplete")
+# An empty file that huggingface_hub makes for a moment to learn the umask; it can do without.
+_PROBE = re.compile(r"tmp_[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 
 
 @attrs.frozen
@@ -53,13 +55,16 @@ class Hub:
         return Path(folder)
 
     def _sweep(self, repository: str) -> None:
-        """Remove parts of downloads that were killed: nobody holds the locks of their blobs."""
+        """Remove what killed downloads left: parts of blobs whose locks nobody holds, probes."""
         from filelock import FileLock, Timeout
 
         home = f"models--{repository.replace('/', '--')}"
         blobs, locks = self.cache / home / "blobs", self.cache / ".locks" / home
         with suppress(OSError):
             for name in os.listdir(blobs):
+                if _PROBE.fullmatch(name):
+                    with suppress(OSError):
+                        (blobs / name).unlink()
                 orphan = _ORPHAN.fullmatch(name)
                 if orphan is None:
                     continue

@@ -126,9 +126,13 @@ def test_killed_at_any_time_pull_leaves_whole_files_only(tmp_path: Path) -> None
     for found in (first, *killed, last):
         seen = {path: sha for path, sha in found["files"].items() if "/models--lab--m/" in path}
         parts = [path for path in seen if path.endswith(".incomplete")]
-        # The parts of one killed process at most: a file each.
+        # The parts of one killed process at most: a file each, and what it probed the umask with.
         assert len(parts) <= len(files)
         parts_seen += len(parts)
+        probes = [path for path in seen if "/blobs/tmp_" in path]
+        assert {seen[path] for path in probes} <= {digest(b"")}
+        assert len(probes) <= len(files)
+        parts += probes
         for path, sha in seen.items():
             if ("/blobs/" in path and path not in parts) or "/snapshots/" in path:
                 assert sha in whole, path
@@ -136,7 +140,8 @@ def test_killed_at_any_time_pull_leaves_whole_files_only(tmp_path: Path) -> None
             kept = {path.rpartition("/")[2] for path in seen if "/snapshots/" in path}
             assert kept == set(files), "a branch is named before its files are there"
     assert parts_seen > 0
-    assert not any(path.endswith(".incomplete") for path in last["files"])
+    left = (".incomplete", "/blobs/tmp_")
+    assert not any(part in path for path in last["files"] for part in left)
     assert {hash_of(name, data) for name, data in files.items()} == {
         path.rpartition("/")[2] for path in last["files"] if "/blobs/" in path
     }
@@ -179,6 +184,23 @@ def test_full_disk_stops_pull_in_one_line(tmp_path: Path) -> None:
         assert not list((tmp_path / "home").rglob("*.incomplete"))
         again = subprocess.run(command, capture_output=True, text=True, env=env)
         assert again.returncode == 0, again.stderr
+
+
+def test_pull_removes_what_killed_downloads_left(tmp_path: Path) -> None:
+    blobs = tmp_path / "home" / "hub" / "models--lab--m" / "blobs"
+    blobs.mkdir(parents=True)
+    left = (f"{'0' * 40}.01234567.incomplete", "tmp_8e9a4f1e-37af-4b0d-9cc5-7f97f5d3e47a")
+    for name in left:
+        (blobs / name).touch()
+    files = {"config.json": b"{}", "model.safetensors": bytes(64)}
+    command = [sys.executable, "-c", "from synapse_core.cli import main; main()", "pull", "lab/m"]
+    with serve(FakeHub({"lab/m": {"main": files}})) as hub:
+        env = os.environ | {"HF_ENDPOINT": hub.endpoint, "HF_HOME": str(tmp_path / "home")}
+        env |= {"HF_HUB_OFFLINE": "0", "NO_PROXY": "*"}
+        done = subprocess.run(command, capture_output=True, text=True, env=env)
+    assert done.returncode == 0, done.stderr
+    assert len(os.listdir(blobs)) == len(files)
+    assert set(os.listdir(blobs)).isdisjoint(left)
 
 
 class FailingFile:

@@ -6,6 +6,9 @@ and three more rounds, each going on from the last with `--from`; MODEL_CARD.md 
 weights has all four commands. Needs torch==2.13.0 and transformers; nothing else of the project
 does. The same seed, number of steps and threads give the same model on the same machine. What the
 grammar asks to be remembered is learnt last: `--share` shows more of it.
+
+`--shape wide` trains the bigger model of benchmarks/wide_model, whose rows of 256 and 768 hold
+K-quants; `--device cuda` does it on a GPU.
 """
 
 from __future__ import annotations
@@ -28,14 +31,25 @@ from little_world.corpus import TOPICS, training_documents
 from little_world.grammar import BEGIN, END, STOP
 from little_world.vocabulary import CHAT_TEMPLATE, VOCABULARY, train_tokenizer
 
-SHAPE = {
-    "hidden_size": 128,
-    "intermediate_size": 288,
-    "num_hidden_layers": 4,
-    "num_attention_heads": 4,
-    "num_key_value_heads": 2,
-    "head_dim": 32,
-    "max_position_embeddings": 512,
+SHAPES = {
+    "default": {
+        "hidden_size": 128,
+        "intermediate_size": 288,
+        "num_hidden_layers": 4,
+        "num_attention_heads": 4,
+        "num_key_value_heads": 2,
+        "head_dim": 32,
+        "max_position_embeddings": 512,
+    },
+    "wide": {
+        "hidden_size": 256,
+        "intermediate_size": 768,
+        "num_hidden_layers": 4,
+        "num_attention_heads": 8,
+        "num_key_value_heads": 4,
+        "head_dim": 32,
+        "max_position_embeddings": 512,
+    },
 }
 BATCH_TOKENS = 6144
 POOL = 2048
@@ -50,8 +64,18 @@ WARM_UP = 100
 @click.option("--share", default=0.0, help="Share of documents of a topic.")
 @click.option("--topic", type=click.Choice(list(TOPICS)), default="memory")
 @click.option("--from", "first", type=click.Path(path_type=Path), help="Go on from this model.")
+@click.option("--shape", type=click.Choice(list(SHAPES)), default="default")
+@click.option("--device", default="cpu", help="A device of torch.")
 def train(
-    out: Path, seed: int, steps: int, rate: float, share: float, topic: str, first: Path | None
+    out: Path,
+    seed: int,
+    steps: int,
+    rate: float,
+    share: float,
+    topic: str,
+    first: Path | None,
+    shape: str,
+    device: str,
 ) -> None:
     """Train, and write config, tokenizer and float16 weights into OUT."""
     torch.manual_seed(seed)
@@ -65,19 +89,20 @@ def train(
         rms_norm_eps=1e-6,
         bos_token_id=ids[BEGIN],
         eos_token_id=ids[STOP],
-        **SHAPE,
+        **SHAPES[shape],
     )
     model = Qwen3ForCausalLM(config)
     if first:
         missing = model.load_state_dict(load_file(first / "model.safetensors"), strict=False)
         assert missing.missing_keys == ["lm_head.weight"], "FIRST is a model of another shape"
+    model.to(device)
     click.echo(f"{sum(p.numel() for p in model.parameters())} parameters", err=True)
     matrices = [p for p in model.parameters() if p.ndim > 1]
     vectors = [p for p in model.parameters() if p.ndim == 1]
     groups = [{"params": matrices, "weight_decay": 0.05}, {"params": vectors, "weight_decay": 0.0}]
     optimiser = torch.optim.AdamW(groups, lr=rate, betas=(0.9, 0.98))
     out.mkdir(parents=True, exist_ok=True)
-    write_texts(out, tokenizer, ids)
+    write_texts(out, tokenizer, ids, shape)
     step, tokens, pools = 0, 0, 0
     documents = training_documents(seed + 1, share, topic)
     while True:
@@ -92,7 +117,7 @@ def train(
                 return
             for group in optimiser.param_groups:
                 group["lr"] = rate * schedule(step, done)
-            loss = model(input_ids=batch["ids"], labels=batch["labels"]).loss
+            loss = model(**{name: tensor.to(device) for name, tensor in batch.items()}).loss
             loss.backward()
             torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
             optimiser.step()
@@ -125,10 +150,10 @@ def _padded(group: list[list[int]]) -> dict[str, torch.Tensor]:
     longest = max(len(ids) for ids in group)
     ids = torch.tensor([row + [0] * (longest - len(row)) for row in group])
     labels = torch.tensor([row + [-100] * (longest - len(row)) for row in group])
-    return {"ids": ids, "labels": labels}
+    return {"input_ids": ids, "labels": labels}
 
 
-def write_texts(out: Path, tokenizer, ids: dict[str, int]) -> None:
+def write_texts(out: Path, tokenizer, ids: dict[str, int], shape: str) -> None:
     """Write config, tokenizer and generation settings, spelled as published checkpoints do."""
     tokenizer.save(str(out / "tokenizer.json"), pretty=False)
     config = {
@@ -144,7 +169,7 @@ def write_texts(out: Path, tokenizer, ids: dict[str, int]) -> None:
         "tie_word_embeddings": True,
         "torch_dtype": "float16",
         "vocab_size": VOCABULARY,
-        **SHAPE,
+        **SHAPES[shape],
     }
     tokenizer_config = {
         "tokenizer_class": "PreTrainedTokenizerFast",
@@ -165,7 +190,7 @@ def write_texts(out: Path, tokenizer, ids: dict[str, int]) -> None:
 def write_weights(out: Path, model: Qwen3ForCausalLM) -> None:
     """Write the weights as float16, the tied head only once."""
     tensors = {
-        name: tensor.detach().to(torch.float16).contiguous()
+        name: tensor.detach().to("cpu", torch.float16).contiguous()
         for name, tensor in model.state_dict().items()
         if name != "lm_head.weight"
     }

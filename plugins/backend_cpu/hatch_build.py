@@ -42,8 +42,9 @@ def build_library(package: Path) -> str:
     folder = package / "_lib"
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir()
-    library = recipe["runtime_library"](target)
-    recipe["build"](library.sources, library.options, folder / library.file)
+    for tier in recipe["tiers_of"](target):
+        library = recipe["runtime_library"](target, tier)
+        recipe["build"](library.sources, library.options, folder / library.file)
     return target
 
 

@@ -87,6 +87,19 @@ class Tables:
         """Return the names of the ops that the program needs."""
         return [bytes(name).decode("ascii", "replace") for name in self.kernels["name"]]
 
+    def weights_of(self, kernel: str) -> list[int]:
+        """Return the numbers of the weights that ops of this kernel read, in rising order."""
+        names = self.kernel_names()
+        found: set[int] = set()
+        for op in self.ops:
+            if names[int(op["kernel"])] != kernel:
+                continue
+            first = int(op["first_operand"])
+            for word in self.operands[first : first + int(op["inputs"])]:
+                if int(word) >> r.OPERAND_SHIFT == r.WEIGHT:
+                    found.add(int(word) & r.OPERAND_INDEX)
+        return sorted(found)
+
 
 def functions_of(program: Program) -> dict[str, FunctionTable]:
     """Return the functions of a program by name.

@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from synapse_backend_cpu.native.kernels import compile_kernel, kernel_source
-from synapse_backend_cpu.native.library import library_path
+from synapse_backend_cpu.native.library import library_path, tier
 from synapse_core import registry
 
 
@@ -18,9 +18,10 @@ def kernels() -> None:
 def build() -> None:
     """Compile the runtime and every plugin's C kernel into the cache."""
     found = registry()
-    click.echo(f"runtime: {library_path()}")
+    used = tier()
+    click.echo(f"runtime, {used.name}: {library_path(used)}")
     for name in found.names("op"):
         op = found.get("op", name)
         source = kernel_source(op) if "c" in op.kernels else None
         if source is not None:
-            click.echo(f"{name}: {compile_kernel(name, source)}")
+            click.echo(f"{name}: {compile_kernel(name, source, used)}")

@@ -14,6 +14,7 @@ from synapse_backend_cpu.calls import HostCall, known_slot
 from synapse_backend_cpu.errors import call_error, open_error
 from synapse_backend_cpu.native.kernels import kernel_pointers
 from synapse_backend_cpu.native.library import declarations, runtime
+from synapse_backend_cpu.packing import pack
 from synapse_backend_cpu.pages import PageTable, page_tables
 from synapse_core.backends import Executable
 from synapse_core.errors import Unavailable
@@ -72,6 +73,10 @@ class CpuSession:
         groups = page_tables(tables, functions, slots)
         alone = threads is None
         threads = threads or usable_cores()
+        packed = pack(native, tables, threads)
+        if packed is not None:
+            native.packed = packed.table
+            keep.append(packed)
         pool = library.syn_pool_create(threads)
         if pool == ffi.NULL:
             raise Unavailable(f"backend 'cpu': {threads} threads cannot be started")

@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import pytest
+from synapse_backend_cpu.native import recipe
+from synapse_backend_cpu.native.compiler import target
+from synapse_backend_cpu.native.library import features
 
+from .kernel_harness import table
 from .machines.aarch64 import Aarch64Machine
 from .machines.backend import EmulatedBackend
 from .machines.rv32 import Rv32Machine
@@ -32,3 +36,12 @@ def machine_of():
 def emulated(request, machine_of) -> EmulatedBackend:
     """Each emulated machine in turn."""
     return machine_of(request.param)
+
+
+@pytest.fixture(params=recipe.tiers_of(target()), ids=lambda tier: tier.name)
+def tier(request) -> recipe.Tier:
+    """Each table of kernels in turn; those that this machine cannot run are skipped by name."""
+    if request.param.feature & ~features():
+        pytest.skip(f"this processor cannot run {request.param.name}")
+    with table(request.param):
+        yield request.param

@@ -1,4 +1,4 @@
-"""Run one C kernel by itself: the table compiled for this machine, its records built by hand."""
+"""Run one C kernel by itself: a table compiled for this machine, its records built by hand."""
 
 from __future__ import annotations
 
@@ -7,12 +7,16 @@ import subprocess
 import sys
 import tempfile
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import attrs
 import cffi
 import numpy as np
+from synapse_backend_cpu.native import recipe
+from synapse_backend_cpu.native.library import declared_in
 
 from synapse_core.formats import HELD_FORMATS, format_named
 
@@ -74,17 +78,37 @@ def compile_c(sources: Sequence[Path], to: Path, *flags: str) -> None:
     assert done.returncode == 0, done.stderr
 
 
-@functools.cache
+_used = recipe.PLAIN
+
+
+@contextmanager
+def table(tier: recipe.Tier) -> Iterator[None]:
+    """Use another table of kernels for a while."""
+    global _used
+    before, _used = _used, tier
+    yield
+    _used = before
+
+
 def library() -> tuple[cffi.FFI, object, dict[str, object]]:
-    """Return cffi's FFI, the compiled table and its kernels by name."""
+    """Return cffi's FFI, the compiled table that is used and its kernels by name."""
+    return compiled(_used)
+
+
+@functools.cache
+def compiled(tier: recipe.Tier) -> tuple[cffi.FFI, object, dict[str, object]]:
+    """Return a table of kernels, compiled."""
     ffi = cffi.FFI()
     header = (RUNTIME / "syn.h").read_text()
     types = header.split("/* CDEF */")[1].split("/* END CDEF */")[0]
     ffi.cdef(types.split("/* Check a whole program")[0] + DECLARED)
+    ffi.cdef(declared_in(recipe.HOST / "pack.h"))
     folder = Path(tempfile.mkdtemp(prefix="synapse-kernels-"))
     (folder / "math.c").write_text(MATH)
-    kernels = sorted((RUNTIME / "kernels").glob("*.c"))
-    compile_c([*kernels, folder / "math.c"], folder / "k.so", "-shared", "-fPIC", "-mcpu=baseline")
+    kernels = [path for path in recipe.runtime_sources(tier) if path.parent != RUNTIME]
+    kernels += [path for path in recipe.host_sources(tier) if path.name == "pack.c"]
+    flags = tier.flags or ("-mcpu=baseline",)
+    compile_c([*kernels, folder / "math.c"], folder / "k.so", "-shared", "-fPIC", *flags)
     lib = ffi.dlopen(str(folder / "k.so"))
     found = [lib.syn_core_kernels[i] for i in range(lib.syn_core_kernel_count)]
     return ffi, lib, {ffi.string(kernel.name).decode(): kernel for kernel in found}
@@ -225,8 +249,9 @@ def run(
     rows: Mapping[int, tuple[Sequence[int], Sequence[int]]] | None = None,
     cache: Cache | None = None,
     threads: int = 1,
+    packed: bool = False,
 ) -> list[np.ndarray]:
-    """Check and run a kernel; return its outputs.
+    """Check and run a kernel, perhaps on packed weights; return its outputs.
 
     Scratch has exactly the bytes that the kernel asked for and starts as garbage; it and every
     output are followed by bytes that must not change.
@@ -239,6 +264,7 @@ def run(
     scratch = np.full(need + 128, 0xA5, dtype=np.uint8)
     start = -scratch.ctypes.data % 64
     rooms = []
+    copies: list[np.ndarray | None] = []
     for target, operands in ((getattr(op, "in"), inputs), (op.out, outputs)):
         for number, operand in enumerate(operands):
             if operand is None or (operand.array is None and operand.buffer is None):
@@ -250,6 +276,10 @@ def run(
                 data[: operand.array.nbytes] = operand.array.view(np.uint8).ravel()
             rooms.append((operand, data))
             target[number].data = ffi.cast("uint8_t *", data.ctypes.data)
+            if packed and operand.fields["kind"] == 2:
+                copies.append(_packed(target[number]))
+                if copies[-1] is not None:
+                    target[number].packed = ffi.cast("uint8_t *", copies[-1].ctypes.data)
     barrier = threading.Barrier(threads)
     wait = ffi.callback("void(void *)", lambda _context: (barrier.wait(), None)[1])
     keep = [wait, words]
@@ -287,10 +317,26 @@ def run(
     return results
 
 
+def _packed(weight: Any) -> np.ndarray | None:
+    """Return a weight as the table packs it, at a multiple of 64; None where it does not."""
+    ffi, lib, _ = library()
+    shape = weight.dtype, weight.rows, weight.cols
+    size = lib.syn_packed_bytes(*shape)
+    if not size:
+        return None
+    to = np.full(size + 64, 0xA5, dtype=np.uint8)
+    to = to[-to.ctypes.data % 64 :][:size]
+    groups = -(-weight.rows // 16)
+    for first in range(groups):
+        lib.syn_pack(ffi.cast("uint8_t *", to.ctypes.data), weight.data, *shape, first, first + 1)
+    return to
+
+
 def run_same(name: str, *operands: object, **options: object) -> list[np.ndarray]:
-    """Run with one thread and with three; the bits must be the same."""
+    """Run with one thread, with three, and on packed weights; the bits must be the same."""
     one = run(name, *operands, **options)  # type: ignore[arg-type]
-    three = run(name, *operands, threads=3, **options)  # type: ignore[arg-type]
-    for a, b in zip(one, three, strict=True):
-        np.testing.assert_array_equal(a.view(np.uint32), b.view(np.uint32))
+    for others in ({"threads": 3}, {"packed": True}):
+        again = run(name, *operands, **others, **options)  # type: ignore[arg-type]
+        for a, b in zip(one, again, strict=True):
+            np.testing.assert_array_equal(a.view(np.uint32), b.view(np.uint32))
     return one

@@ -7,6 +7,8 @@ import pytest
 
 from .kernel_harness import Cache, check, like, run, run_same, tensor
 
+pytestmark = pytest.mark.usefixtures("tier")
+
 RNG = np.random.default_rng(5)
 CAUSAL, WINDOW, FULL = range(3)
 MASKS = {CAUSAL: "causal", WINDOW: "window", FULL: "full"}

@@ -11,6 +11,8 @@ from synapse_core.ops.linear import PRODUCTS
 
 from .kernel_harness import check, like, run, run_same, stored, tensor, weight
 
+pytestmark = pytest.mark.usefixtures("tier")
+
 RNG = np.random.default_rng(11)
 F32, BF16, A8_32, A8_ROW = range(4)
 CASES = [
@@ -126,12 +128,15 @@ def test_bad_numbers_do_no_harm(arith, format):
 
 @pytest.mark.parametrize("format", BLOCK_FORMATS)
 @pytest.mark.parametrize("rows", [1, 5])
-def test_blocks_equal_the_reference_to_the_bit(format, rows):
+def test_blocks_equal_the_reference(tier, format, rows):
+    """To the bit in plain C; the fast tables have an order of their own."""
     cols = 9 * max(32, format_named(format).block)
     x, w = numbers(rows, cols), weight(numbers(13, cols), format)
     (y,) = run_same("linear", [tensor(x), w, None], [like(tensor(x), 13)], [A8_32])
     want = PRODUCTS["a8/32"](x)(Held(w, format), slice(None))
-    np.testing.assert_array_equal(y.view(np.uint32), want.view(np.uint32))
+    if tier.folder is None:
+        np.testing.assert_array_equal(y.view(np.uint32), want.view(np.uint32))
+    assert np.abs(y - want).max() <= 1e-6 * np.abs(want).max()
 
 
 @pytest.mark.parametrize("format", BLOCK_FORMATS)

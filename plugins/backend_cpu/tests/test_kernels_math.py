@@ -8,6 +8,8 @@ import pytest
 
 from .kernel_harness import library
 
+pytestmark = pytest.mark.usefixtures("tier")
+
 SEED = np.random.default_rng(20260102)
 
 

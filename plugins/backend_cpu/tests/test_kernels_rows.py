@@ -10,6 +10,8 @@ from synapse_core.formats import HELD_FORMATS, format_named
 
 from .kernel_harness import check, library, like, run_same, stored, tensor, weight
 
+pytestmark = pytest.mark.usefixtures("tier")
+
 RNG = np.random.default_rng(3)
 SHAPES = [(1, 1), (3, 7), (5, 64), (2, 130)]
 KINDS = ["silu", "gelu", "gelu_tanh", "quick_gelu", "relu", "sigmoid", "tanh"]

@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from synapse_backend_cpu.native.compiler import compiled, target
-from synapse_backend_cpu.native.library import declarations, runtime
-from synapse_backend_cpu.native.recipe import kernel_library
+from synapse_backend_cpu.native.library import declarations, runtime, tier
+from synapse_backend_cpu.native.recipe import Tier, kernel_library
 from synapse_core.errors import Unavailable
 from synapse_core.ops import Op
 
@@ -50,18 +50,18 @@ def kernel_pointers(ops: list[Op]) -> list[Any]:
     for op in ops:
         source = kernel_source(op)
         if source is not None:
-            pointers.append(_open(op.name, source))
+            pointers.append(_open(op.name, source, tier()))
     return pointers
 
 
-def compile_kernel(name: str, source: Path) -> Path:
-    """Return the library of a plugin's kernel, compiled if need be."""
-    return compiled(kernel_library(kernel_symbol(name), source, target()))
+def compile_kernel(name: str, source: Path, of: Tier) -> Path:
+    """Return the library of a plugin's kernel for a table of kernels, compiled if need be."""
+    return compiled(kernel_library(kernel_symbol(name), source, target(), of))
 
 
 @functools.cache
-def _open(name: str, source: Path) -> Any:
-    library = compile_kernel(name, source)
+def _open(name: str, source: Path, of: Tier) -> Any:
+    library = compile_kernel(name, source, of)
     ffi = _with_symbol(kernel_symbol(name))
     opened = ffi.dlopen(str(library))
     try:

@@ -1,8 +1,9 @@
-"""The runtime as a library, declared from its own headers."""
+"""The runtime as a library, declared from its own headers, for this machine's instructions."""
 
 from __future__ import annotations
 
 import functools
+import os
 import re
 from pathlib import Path
 from typing import Any
@@ -10,14 +11,24 @@ from typing import Any
 import cffi
 
 from synapse_backend_cpu.native.compiler import compiled, target
-from synapse_backend_cpu.native.recipe import HOST, RUNTIME, runtime_library
+from synapse_backend_cpu.native.recipe import (
+    HOST,
+    PLAIN,
+    RUNTIME,
+    Tier,
+    runtime_library,
+    tiers_of,
+)
+from synapse_core.errors import Unavailable, UsageError
+
+FORCED = "SYNAPSE_CPU"
 
 
 @functools.cache
 def declarations() -> cffi.FFI:
     """Return cffi's view of the types and functions, read between the marks of the headers."""
     ffi = cffi.FFI()
-    for header in (RUNTIME / "syn.h", HOST / "pool.h"):
+    for header in (RUNTIME / "syn.h", HOST / "pool.h", HOST / "instructions.h", HOST / "pack.h"):
         ffi.cdef(declared_in(header))
     return ffi
 
@@ -28,15 +39,43 @@ def declared_in(header: Path) -> str:
     return re.sub(r"/\*.*?\*/", "", text, flags=re.S).replace("0xffffffffu", "0xffffffff")
 
 
-@functools.cache
 def runtime() -> Any:
     """Return the opened runtime: compiled before, or now.
 
-    Raises: Unavailable without a library and without a compiler.
+    Raises: Unavailable without a library and without a compiler; `tier`'s errors.
     """
-    return declarations().dlopen(str(library_path()))
+    return opened(tier())
 
 
-def library_path() -> Path:
+@functools.cache
+def opened(of: Tier) -> Any:
+    """Return the runtime with one table of kernels."""
+    return declarations().dlopen(str(library_path(of)))
+
+
+def library_path(of: Tier) -> Path:
     """Return where the runtime's library is."""
-    return compiled(runtime_library(target()))
+    return compiled(runtime_library(target(), of))
+
+
+def tier() -> Tier:
+    """Return the table of kernels that is used: the fastest that runs here, or SYNAPSE_CPU's.
+
+    Raises: UsageError when SYNAPSE_CPU names none; Unavailable when it cannot run here.
+    """
+    usable = [t for t in tiers_of(target()) if not t.feature or t.feature & features()]
+    wanted = os.environ.get(FORCED)
+    if not wanted:
+        return usable[0]
+    named = {t.name: t for t in tiers_of(target())}
+    if wanted not in named:
+        raise UsageError(f"{FORCED}={wanted}: there are {', '.join(sorted(named))}")
+    if named[wanted] not in usable:
+        raise Unavailable(f"{FORCED}={wanted}: this processor lacks its instructions")
+    return named[wanted]
+
+
+@functools.cache
+def features() -> int:
+    """Return what instructions there are, as `syn_instructions` says it."""
+    return int(opened(PLAIN).syn_instructions())

@@ -39,6 +39,28 @@ TARGETS = {
 }
 
 
+class Tier(NamedTuple):
+    """One table of kernels, for the processors that have its instructions.
+
+    `folder` has the files that take the place of those of the same name in `kernels/` and `host/`;
+    all others are compiled with the tier's flags. `feature` is its bit in `syn_instructions`, 0 for
+    none.
+    """
+
+    name: str
+    feature: int
+    flags: tuple[str, ...]
+    folder: str | None
+
+
+PLAIN = Tier("plain", 0, (), None)
+# The fastest first.
+TIERS = {
+    "x86_64": (Tier("avx512", 2, ("-mcpu=x86_64_v4+avx512vnni",), "avx512"), PLAIN),
+    "aarch64": (PLAIN,),
+}
+
+
 class CompileError(Exception):
     """There is no compiler, or it refuses the source; the text is one line."""
 
@@ -60,19 +82,37 @@ def host_target() -> str | None:
     return TARGETS.get((platform.system(), platform.machine()))
 
 
-def runtime_sources() -> list[Path]:
-    """Return the C files of the runtime and its core kernels."""
-    return sorted([*RUNTIME.glob("*.c"), *(RUNTIME / "kernels").glob("*.c")])
+def tiers_of(target: str) -> tuple[Tier, ...]:
+    """Return the tables of kernels that there are for a target, the fastest first."""
+    return TIERS[target.partition("-")[0]]
 
 
-def runtime_library(target: str) -> Library:
+def runtime_sources(tier: Tier = PLAIN) -> list[Path]:
+    """Return the C files of the runtime and of a table of its core kernels."""
+    return sorted([*RUNTIME.glob("*.c"), *_of_tier(RUNTIME / "kernels", tier)])
+
+
+def host_sources(tier: Tier = PLAIN) -> list[Path]:
+    """Return the C files around the runtime: threads, instructions, packing."""
+    return _of_tier(HOST, tier)
+
+
+def _of_tier(folder: Path, tier: Tier) -> list[Path]:
+    """Return a folder's files, the tier's own instead where it has one of the same name."""
+    own = RUNTIME / (tier.folder or "")
+    named = ((path, own / path.name) for path in sorted(folder.glob("*.c")))
+    return [mine if tier.folder and mine.is_file() else path for path, mine in named]
+
+
+def runtime_library(target: str, tier: Tier = PLAIN) -> Library:
     """Return the recipe of the runtime with its threads."""
-    return library("synapse-runtime", [*runtime_sources(), HOST / "pool.c"], target, ["-lpthread"])
+    sources = [*runtime_sources(tier), *host_sources(tier)]
+    return library(f"synapse-runtime-{tier.name}", sources, target, (*tier.flags, "-lpthread"))
 
 
-def kernel_library(symbol: str, source: Path, target: str) -> Library:
+def kernel_library(symbol: str, source: Path, target: str, tier: Tier = PLAIN) -> Library:
     """Return the recipe of a plugin's kernel, which may use no library at all."""
-    return library(symbol, [source], target, ["-ffreestanding"])
+    return library(symbol, [source], target, (*tier.flags, "-ffreestanding"))
 
 
 def library(stem: str, sources: Sequence[Path], target: str, flags: Iterable[str]) -> Library:

@@ -180,6 +180,7 @@ typedef struct {
     uint64_t offset, bytes;          /* state: where in a page or a slot's memory */
     uint64_t slot_bytes, page_bytes; /* state: of the whole slot or page */
     uint8_t *data;            /* tensor, weight; NULL in check and scratch_bytes */
+    const uint8_t *packed;    /* weight: the same numbers as the host packed them for its kernels, or NULL */
 } syn_operand;
 
 typedef struct {
@@ -204,6 +205,7 @@ typedef struct {
     const syn_header *header;
     syn_bytes segment[SYN_MAX_SEGMENTS];
     const syn_kernel *kernel[SYN_MAX_KERNELS];  /* by the program's kernel table */
+    const uint8_t *const *packed;               /* by weight, each NULL or packed; NULL: none is. The host's own */
 } syn_program;
 
 /* Check a whole program and bind it. `image` is 8-byte aligned and stays; `external` are the bytes

@@ -30,6 +30,7 @@ static void view_weight(const syn_program *p, uint32_t index, const syn_call *ca
     o->row_bytes = w->row_bytes;
     /* The bytes are only read: operands are one type for inputs and outputs. */
     o->data = call ? (uint8_t *)(uintptr_t)p->segment[w->segment].data + (size_t)w->offset : NULL;
+    o->packed = call && p->packed ? p->packed[index] : NULL;
 }
 
 static void view_state(const syn_program *p, uint32_t index, syn_operand *o) {

@@ -13,42 +13,9 @@
  *   ±127, NaN to 0;  scale = amax / 127.
  */
 #include "blocks.h"
+#include "linear.h"
 
-enum { ARITH_F32 = 0, ARITH_BF16 = 1, ARITH_A8_32 = 2, ARITH_A8_ROW = 3 };
-enum { MAX_PAIRS = 4, TILE = 4, MAX_INT_COLS = 131072 };  /* 128 · 127 · 131072 < 2^31 */
-enum { BAD_OPERANDS = 1, BAD_X = 2, BAD_ARITH = 3, BAD_WEIGHT = 4, BAD_FORMAT = 5, BAD_BIAS = 6,
-       BAD_OUTPUT = 7, BAD_ROWS = 8, TOO_MANY_COLUMNS = 9 };
-
-/* Can this arithmetic read weights of this format? */
-static int reads(uint32_t arith, uint32_t format) {
-    switch (arith) {
-    case ARITH_F32: return 1;
-    case ARITH_BF16: return format == SYN_F32 || format == SYN_F16 || format == SYN_BF16;
-    case ARITH_A8_32: return syn_block_format_of(format).columns != 0;
-    default: return format == SYN_INT8;
-    }
-}
-
-static int check(const syn_op *op) {
-    const syn_operand *x = &op->in[0];
-    uint32_t arith = op->attributes[0];
-    uint64_t outputs = 0;
-    if (op->outputs < 1 || op->outputs > MAX_PAIRS || op->inputs != 1 + 2 * op->outputs)
-        return BAD_OPERANDS;
-    if (!syn_is_tensor(x, x->cols)) return BAD_X;
-    if (arith > ARITH_A8_ROW) return BAD_ARITH;
-    if (arith == ARITH_A8_ROW && x->cols > MAX_INT_COLS) return TOO_MANY_COLUMNS;
-    for (uint32_t p = 0; p < op->outputs; p++) {
-        const syn_operand *w = &op->in[1 + 2 * p], *y = &op->out[p];
-        if (!syn_is_matrix(w, x->cols)) return BAD_WEIGHT;
-        if (!reads(arith, w->dtype)) return BAD_FORMAT;
-        if (!syn_is_vector_or_none(&op->in[2 + 2 * p], w->rows)) return BAD_BIAS;
-        if (!syn_is_tensor(y, w->rows)) return BAD_OUTPUT;
-        if (!syn_same_rows(x, y)) return BAD_ROWS;
-        outputs += w->rows;
-    }
-    return outputs <= 0x7fffffffu ? 0 : TOO_MANY_COLUMNS;
-}
+enum { TILE = 4 };
 
 /* Bytes of one prepared row of x: C floats, or C codes and then their scales; for a8/32 C / 32
  * scales and then the sums of each 16 codes. */
@@ -210,4 +177,4 @@ static void run(const syn_op *op, const syn_call *call) {
 }
 
 extern const syn_kernel syn_kernel_linear;
-const syn_kernel syn_kernel_linear = {SYN_ABI, "linear", check, scratch_bytes, run};
+const syn_kernel syn_kernel_linear = {SYN_ABI, "linear", linear_check, scratch_bytes, run};

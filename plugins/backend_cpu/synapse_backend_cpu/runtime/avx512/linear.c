@@ -1,0 +1,211 @@
+/* linear on AVX-512 with VNNI; what it computes stands in kernels/linear.c and linear.h.
+ *
+ * Weights stay as they lie. A thread takes 32 rows of a weight at a time, takes a part of their columns apart into
+ * a panel that fits the first cache, and multiplies it with all rows of x, a few at a time. One row of x
+ * goes the same way as many, so its bits are the same alone and batched.
+ */
+#include "../kernels/linear.h"
+#include "tile_f32.h"
+#include "tile_int8.h"
+
+/* Rows of x up to here are prepared by every thread for itself: cheaper than to wait for the others. */
+enum { OWN_ROWS = 4 };
+/* Blocks taken apart at a time: as many as a panel holds, but few for a single tile, so that reading weights and
+ * multiplying take turns more often than memory takes to answer. */
+enum { MANY_BLOCKS = PANEL_BLOCKS, FEW_BLOCKS = 8 };
+
+/* How an op is laid out: of x for each row, and of a thread's own room. */
+typedef struct {
+    int integers, own;                /* the arithmetic is of integers; every thread prepares x */
+    uint32_t cols, rows, blocks;      /* blocks of 32 columns, the last perhaps short */
+    size_t code_bytes, scale_bytes;   /* of a row of x; codes, or numbers */
+    size_t x_bytes, sums_bytes, panel_bytes, decoded_bytes;
+    uint32_t copies;
+} plan;
+
+/* Offsets of the 16 rows of a vector must be 32-bit numbers. */
+enum { MOST_ROW_BYTES = 0x07ffffff };
+
+static int check(const syn_op *op) {
+    int code = linear_check(op);
+    for (uint32_t i = 0; !code && i < op->outputs; i++)
+        if (op->in[1 + 2 * i].row_bytes > MOST_ROW_BYTES) code = TOO_MANY_COLUMNS;
+    return code;
+}
+
+/* Does a float product decode whole rows first? */
+static int is_decoded(const syn_operand *w) {
+    return w->dtype != SYN_F32 && w->dtype != SYN_F16 && w->dtype != SYN_BF16;
+}
+
+static plan plan_of(const syn_op *op, uint32_t threads) {
+    const syn_operand *x = &op->in[0];
+    uint32_t arith = op->attributes[0];
+    plan p = {.integers = arith == ARITH_A8_32 || arith == ARITH_A8_ROW, .own = x->rows <= OWN_ROWS,
+              .cols = x->cols, .rows = x->rows, .blocks = x->cols / 32 + (x->cols % 32 != 0)};
+    p.code_bytes = p.integers ? (size_t)p.blocks * 32 : (size_t)x->cols * 4;
+    p.scale_bytes = p.integers ? (size_t)p.blocks * 4 : 0;
+    p.x_bytes = (size_t)syn_aligned((p.code_bytes + 4 * p.scale_bytes) * x->rows);
+    p.copies = p.own ? threads : 1;
+    p.sums_bytes = (size_t)x->rows * PANEL_ROWS * 4;
+    p.panel_bytes = p.integers ? sizeof(syn_panel) : (PART_COLUMNS + 8) * PANEL_ROWS * 4;
+    for (uint32_t i = 0; !p.integers && i < op->outputs; i++)
+        if (is_decoded(&op->in[1 + 2 * i])) p.decoded_bytes = (size_t)syn_aligned((uint64_t)x->cols * 4 * PANEL_ROWS);
+    return p;
+}
+
+static size_t room_bytes(const plan *p) { return p->sums_bytes + p->panel_bytes + p->decoded_bytes; }
+
+/* Prepared x, once or for each thread; then of each thread: sums (T, 32), a panel, decoded rows (32, C). */
+static uint64_t scratch_bytes(const syn_op *op, uint32_t threads) {
+    plan most = plan_of(op, threads), few = most;
+    if (!most.own) {  /* a call with few rows of x has more copies of them */
+        syn_op small = *op;
+        small.in[0].rows = OWN_ROWS;
+        few = plan_of(&small, threads);
+    }
+    uint64_t x = (uint64_t)most.x_bytes * most.copies, small = (uint64_t)few.x_bytes * few.copies;
+    return (x > small ? x : small) + (uint64_t)threads * room_bytes(&most);
+}
+
+/* Rows of x in the tile that begins at row t. */
+static uint32_t tile_rows(const plan *p, uint32_t t) {
+    uint32_t most = p->integers ? TILE_ROWS : TILE_MOST, left = p->rows - t;
+    return left < most ? left : most;
+}
+
+/* A tile's codes, sums and scales: three arrays over all rows of x. */
+static syn_tile tile_at(const plan *p, uint8_t *x, uint32_t t) {
+    uint8_t *sums = x + p->code_bytes * p->rows, *scales = sums + 3 * p->scale_bytes * p->rows;
+    return (syn_tile){(int32_t *)(void *)(x + p->code_bytes * t), (int32_t *)(void *)(sums + 3 * p->scale_bytes * t),
+                      (float *)(void *)(scales + p->scale_bytes * t)};
+}
+
+/* Rows [lo, hi) of x (T, C) → prepared. */
+static void prepare(const plan *p, uint32_t arith, uint8_t *to, const float *x, uint32_t lo, uint32_t hi) {
+    uint32_t most = p->integers ? TILE_ROWS : TILE_MOST;
+    for (uint32_t row = lo; row < hi; row++) {
+        uint32_t first = row - row % most, T = tile_rows(p, first);
+        const float *numbers = x + (size_t)row * p->cols;
+        syn_tile tile = tile_at(p, to, first);
+        if (p->integers) quantise_row(&tile, row - first, T, numbers, p->cols, arith == ARITH_A8_ROW);
+        else pack_row((float *)(void *)tile.code, row - first, T, numbers, p->cols, arith == ARITH_BF16);
+    }
+}
+
+/* A thread's room. */
+typedef struct {
+    float *sums;      /* (T, 32); int32 for a8/row */
+    uint8_t *panel;
+    float *decoded;   /* (32, C) */
+} room;
+
+static void integer_sums(const plan *p, const room *r, uint8_t *x, const syn_operand *w, uint32_t n) {
+    syn_panel *panel = (syn_panel *)(void *)r->panel;
+    syn_rows16 low = weight_rows(w, n), high = weight_rows(w, n + LANES);
+    uint32_t most = p->rows <= TILE_ROWS ? FEW_BLOCKS : MANY_BLOCKS;
+    for (uint32_t first = 0; first < p->blocks; first += most) {
+        uint32_t blocks = p->blocks - first < most ? p->blocks - first : most;
+        expand_half(panel, 0, &low, w, first, blocks);
+        expand_half(panel, 1, &high, w, first, blocks);
+        for (uint32_t t = 0, T; t < p->rows; t += T) {
+            T = tile_rows(p, t);
+            syn_tile tile = tile_at(p, x, t);
+            tile.code += (size_t)first * 8 * T;
+            tile.sum += (size_t)first * 3 * T;
+            tile.scale += (size_t)first * T;
+            multiply_int8(r->sums + (size_t)t * PANEL_ROWS, panel, &tile, blocks, w->dtype, T);
+        }
+    }
+}
+
+static void float_sums(const plan *p, const room *r, uint8_t *x, const syn_operand *w, uint32_t n, int round) {
+    float *panel = (float *)(void *)r->panel;
+    uint32_t dtype = w->dtype, left = w->rows - n;
+    syn_rows16 low, high;
+    if (is_decoded(w)) {
+        left = left < PANEL_ROWS ? left : PANEL_ROWS;
+        for (uint32_t i = 0; i < left; i++) syn_decode_row(r->decoded + (size_t)i * p->cols, w, n + i);
+        low = rows_at((const uint8_t *)r->decoded, (size_t)p->cols * 4, 0, left);
+        high = rows_at((const uint8_t *)r->decoded, (size_t)p->cols * 4, LANES, left);
+        dtype = SYN_F32;
+    } else {
+        low = weight_rows(w, n);
+        high = weight_rows(w, n + LANES);
+    }
+    for (uint32_t from = 0; from < p->cols; from += PART_COLUMNS) {
+        uint32_t count = p->cols - from < PART_COLUMNS ? p->cols - from : PART_COLUMNS;
+        expand_floats(panel, 0, &low, dtype, from, count);
+        expand_floats(panel, 1, &high, dtype, from, count);
+        for (uint32_t i = 0; round && dtype != SYN_BF16 && i < count * PANEL_ROWS; i++)
+            panel[i] = syn_from_bf16(syn_to_bf16(panel[i]));
+        for (uint32_t t = 0, T; t < p->rows; t += T) {
+            T = tile_rows(p, t);
+            const float *tile = (const float *)(const void *)tile_at(p, x, t).code + (size_t)from * T;
+            multiply_f32(r->sums + (size_t)t * PANEL_ROWS, panel, tile, count, T);
+        }
+    }
+}
+
+/* Scales of 16 rows of int8. */
+static __m512 row_scales(const syn_operand *w, uint32_t n) {
+    syn_rows16 r = weight_rows(w, n);
+    return _mm512_castsi512_ps(take_word(&r, 0, r.packed != NULL));
+}
+
+/* Sums of rows [n, n + 32) of w → y (T, N) */
+static void put_outputs(const plan *p, const room *r, uint8_t *x, const syn_operand *w, const float *bias, float *y,
+                        uint32_t n) {
+    for (uint32_t h = 0; h < 2; h++) {
+        __mmask16 lanes = lanes_of(n + h * LANES, w->rows);
+        if (!lanes) return;
+        const float *from = r->sums + h * LANES;
+        __m512 add = bias ? _mm512_maskz_loadu_ps(lanes, bias + n + h * LANES) : _mm512_setzero_ps();
+        __m512 scale = w->dtype == SYN_INT8 && p->integers ? row_scales(w, n + h * LANES) : add;
+        for (uint32_t t = 0; t < p->rows; t++, from += PANEL_ROWS) {
+            __m512 sum = _mm512_loadu_ps(from);
+            if (w->dtype == SYN_INT8 && p->integers) {
+                uint32_t first = t - t % TILE_ROWS;
+                __m512 both = _mm512_mul_ps(scale, _mm512_set1_ps(tile_at(p, x, first).scale[t - first]));
+                sum = _mm512_mul_ps(_mm512_cvtepi32_ps(_mm512_castps_si512(sum)), both);
+            }
+            _mm512_mask_storeu_ps(y + (size_t)t * w->rows + n + h * LANES, lanes, _mm512_add_ps(sum, add));
+        }
+    }
+}
+
+/* x (T, C), w (N, C), b (N) → y (T, N), for each pair; threads share the panels of all w. */
+static void run(const syn_op *op, const syn_call *call) {
+    const syn_operand *x = &op->in[0];
+    uint32_t arith = op->attributes[0], panels = 0, before = 0, lo, hi;
+    plan p = plan_of(op, call->threads);
+    uint8_t *prepared = call->scratch + (p.own ? call->thread * p.x_bytes : 0);
+    uint8_t *mine = call->scratch + p.copies * p.x_bytes + call->thread * room_bytes(&p);
+    room r = {(float *)(void *)mine, mine + p.sums_bytes, (float *)(void *)(mine + p.sums_bytes + p.panel_bytes)};
+    const float *numbers = (const float *)(const void *)x->data;
+    if (p.own) {
+        prepare(&p, arith, prepared, numbers, 0, p.rows);
+    } else {
+        syn_share(call, p.rows, &lo, &hi);
+        prepare(&p, arith, prepared, numbers, lo, hi);
+        syn_barrier(call);
+    }
+    for (uint32_t i = 0; i < op->outputs; i++) panels += (op->in[1 + 2 * i].rows + PANEL_ROWS - 1) / PANEL_ROWS;
+    syn_share(call, panels, &lo, &hi);
+    for (uint32_t i = 0; i < op->outputs; i++) {
+        const syn_operand *w = &op->in[1 + 2 * i], *b = &op->in[2 + 2 * i];
+        const float *bias = b->kind == SYN_NONE ? NULL : (const void *)b->data;
+        uint32_t count = (w->rows + PANEL_ROWS - 1) / PANEL_ROWS;
+        for (uint32_t n = 0; n < count; n++) {
+            if (before + n < lo || before + n >= hi) continue;
+            __builtin_memset(r.sums, 0, p.sums_bytes);
+            if (p.integers) integer_sums(&p, &r, prepared, w, n * PANEL_ROWS);
+            else float_sums(&p, &r, prepared, w, n * PANEL_ROWS, arith == ARITH_BF16);
+            put_outputs(&p, &r, prepared, w, bias, (float *)(void *)op->out[i].data, n * PANEL_ROWS);
+        }
+        before += count;
+    }
+}
+
+extern const syn_kernel syn_kernel_linear;
+const syn_kernel syn_kernel_linear = {SYN_ABI, "linear", check, scratch_bytes, run};

@@ -1,0 +1,211 @@
+/* Panels of integer weights: 32 rows by up to 512 columns, taken apart for the products of tile_int8.h.
+ *
+ * A format is one expander of a block for 16 rows. Codes become unsigned by adding the format's bias, which
+ * the products take off again by the sums of the activations' codes.
+ */
+#ifndef SYN_PANEL_INT8_H
+#define SYN_PANEL_INT8_H
+
+#include "wide.h"
+
+enum { PANEL_BLOCKS = 16 };  /* of 32 columns */
+
+typedef struct {
+    /* of 4 columns by 16 rows, by block, columns and half of the rows */
+    __m512i code[PANEL_BLOCKS][8][2];
+    __m512 scale[PANEL_BLOCKS][2][2];    /* by block, run of 16 columns, half; run 0 only where runs have 32 */
+    __m512 minimum[PANEL_BLOCKS][2][2];
+} syn_panel;
+
+/* What the codes of a format were raised by. */
+SYN_INLINE int32_t bias_of(uint32_t format) {
+    switch (format) {
+    case SYN_Q4_0: return 8;
+    case SYN_Q5_0: return 16;
+    case SYN_Q6_K: return 32;
+    case SYN_Q8_0:
+    case SYN_I8G16:
+    case SYN_INT8: return 128;
+    default: return 0;
+    }
+}
+
+/* A block of a panel, for 16 rows. */
+typedef struct {
+    syn_panel *panel;
+    uint32_t block, half;
+} syn_place;
+
+SYN_INLINE void put_code(syn_place to, uint32_t word, __m512i code) {
+    to.panel->code[to.block][word][to.half] = code;
+}
+
+SYN_INLINE void put_scale(syn_place to, uint32_t run, __m512 scale) {
+    to.panel->scale[to.block][run][to.half] = scale;
+}
+
+SYN_INLINE void put_minimum(syn_place to, uint32_t run, __m512 minimum) {
+    to.panel->minimum[to.block][run][to.half] = minimum;
+}
+
+SYN_INLINE __m512i nibbles(__m512i v, uint32_t shift) {
+    return _mm512_and_si512(_mm512_srli_epi32(v, shift), _mm512_set1_epi8(15));
+}
+
+/* 32 signed codes that lie at `at`. */
+SYN_INLINE void put_signed(syn_place to, const syn_rows16 *r, size_t at, int packed) {
+    __m512i piece[8], middle = _mm512_set1_epi8((char)0x80);
+    take_piece(piece, r, at, packed);
+    take_piece(piece + 4, r, at + 16, packed);
+    for (uint32_t i = 0; i < 8; i++) put_code(to, i, _mm512_xor_si512(piece[i], middle));
+}
+
+/* Bit 4 of four columns' codes, from 32 bits that have one for each column. */
+SYN_INLINE __m512i fifth_bits(__m512i bits, uint32_t word) {
+    __m512i four = _mm512_and_si512(_mm512_srli_epi32(bits, 4 * word), _mm512_set1_epi32(15));
+    __m512i spread = _mm512_mullo_epi32(four, _mm512_set1_epi32(0x204081 << 4));
+    return _mm512_and_si512(spread, _mm512_set1_epi32(0x10101010));
+}
+
+/* q4_0, q4_1, q5_0, q5_1 */
+SYN_INLINE void expand_small(syn_place to, const syn_rows16 *r, size_t at, int has_minimum, int has_fifth,
+                             int packed) {
+    size_t bits_at = at + (has_minimum ? 4 : 2);
+    __m512i piece[4], fifth = _mm512_setzero_si512();
+    if (has_fifth) fifth = take_word(r, bits_at, packed);
+    take_piece(piece, r, bits_at + (has_fifth ? 4 : 0), packed);
+    for (uint32_t i = 0; i < 8; i++) {
+        __m512i code = nibbles(piece[i % 4], i < 4 ? 0 : 4);
+        if (has_fifth) code = _mm512_or_si512(code, fifth_bits(fifth, i));
+        put_code(to, i, code);
+    }
+    if (!has_minimum) {
+        put_scale(to, 0, take_half(r, at, packed, 0));
+        return;
+    }
+    __m512i head = take_word(r, at, packed);
+    put_scale(to, 0, low_half(head));
+    put_minimum(to, 0, high_half(head));
+}
+
+/* Byte `index` of each lane as a float. */
+SYN_INLINE __m512 byte_of(__m512i v, uint32_t index) {
+    return _mm512_cvtepi32_ps(_mm512_and_si512(_mm512_srli_epi32(v, 8 * index), _mm512_set1_epi32(255)));
+}
+
+/* q4_k, q5_k: a super-block, 8 blocks */
+SYN_INLINE void expand_lines(syn_place to, const syn_rows16 *r, size_t at, int has_fifth, int packed) {
+    __m512i head = take_word(r, at, packed), fifth[8], piece[8];
+    __m512i a = take_word(r, at + 4, packed), b = take_word(r, at + 8, packed), c = take_word(r, at + 12, packed);
+    __m512i six = _mm512_set1_epi8(0x3f), high = _mm512_set1_epi8(0x30);
+    __m512i scale[2] = {_mm512_and_si512(a, six),
+                        _mm512_or_si512(nibbles(c, 0), _mm512_and_si512(_mm512_srli_epi32(a, 2), high))};
+    __m512i minimum[2] = {_mm512_and_si512(b, six),
+                          _mm512_or_si512(nibbles(c, 4), _mm512_and_si512(_mm512_srli_epi32(b, 2), high))};
+    __m512 d = low_half(head), d_minimum = high_half(head), sign = _mm512_set1_ps(-0.0f);
+    if (has_fifth) {
+        take_piece(fifth, r, at + 16, packed);
+        take_piece(fifth + 4, r, at + 32, packed);
+    }
+    for (uint32_t run = 0; run < 8; run++, to.block++) {
+        if (run % 2 == 0) {
+            take_piece(piece, r, at + (has_fifth ? 48 : 16) + run * 16, packed);
+            take_piece(piece + 4, r, at + (has_fifth ? 48 : 16) + run * 16 + 16, packed);
+        }
+        for (uint32_t i = 0; i < 8; i++) {
+            __m512i code = nibbles(piece[i], run % 2 * 4);
+            if (has_fifth) {
+                __m512i bit = _mm512_and_si512(_mm512_srli_epi32(fifth[i], run), _mm512_set1_epi8(1));
+                code = _mm512_or_si512(code, _mm512_slli_epi32(bit, 4));
+            }
+            put_code(to, i, code);
+        }
+        put_scale(to, 0, _mm512_mul_ps(d, byte_of(scale[run / 4], run % 4)));
+        put_minimum(to, 0, _mm512_xor_ps(_mm512_mul_ps(d_minimum, byte_of(minimum[run / 4], run % 4)), sign));
+    }
+}
+
+/* q6_k: a super-block, 8 blocks of two runs */
+SYN_INLINE void expand_six(syn_place to, const syn_rows16 *r, size_t at, int packed) {
+    __m512 d = take_half(r, at + 208, packed, 1);
+    for (uint32_t half = 0; half < 2; half++) {
+        __m512i low[16], high[8];
+        for (uint32_t i = 0; i < 4; i++) take_piece(low + 4 * i, r, at + half * 64 + i * 16, packed);
+        take_piece(high, r, at + 128 + half * 32, packed);
+        take_piece(high + 4, r, at + 128 + half * 32 + 16, packed);
+        for (uint32_t quarter = 0; quarter < 4; quarter++, to.block++) {
+            for (uint32_t i = 0; i < 8; i++) {
+                __m512i code = nibbles(low[quarter % 2 * 8 + i], quarter / 2 * 4);
+                __m512i bits = _mm512_and_si512(_mm512_srli_epi32(high[i], quarter * 2), _mm512_set1_epi8(3));
+                put_code(to, i, _mm512_or_si512(code, _mm512_slli_epi32(bits, 4)));
+            }
+            __m512i scales = take_word(r, at + 192 + half * 8 + quarter / 2 * 4, packed);
+            for (uint32_t run = 0; run < 2; run++) {
+                uint32_t byte = quarter % 2 * 2 + run;
+                __m512i scale = _mm512_srai_epi32(_mm512_slli_epi32(scales, 24 - 8 * byte), 24);
+                put_scale(to, run, _mm512_mul_ps(d, _mm512_cvtepi32_ps(scale)));
+            }
+        }
+    }
+}
+
+SYN_INLINE void expand_i8g16(syn_place to, const syn_rows16 *r, size_t at, int packed) {
+    for (uint32_t run = 0; run < 2; run++) {
+        put_scale(to, run, _mm512_castsi512_ps(take_word(r, at + run * 4, packed)));
+        put_minimum(to, run, _mm512_castsi512_ps(take_word(r, at + 8 + run * 4, packed)));
+    }
+    put_signed(to, r, at + 16, packed);
+}
+
+/* int8: codes behind the row's scale; what is behind the row counts as zero. `cols` of the row */
+SYN_INLINE void expand_int8(syn_place to, const syn_rows16 *r, uint32_t column, uint32_t cols, int packed) {
+    if (cols - column >= 32) {
+        put_signed(to, r, 4 + (size_t)column, packed);
+        return;
+    }
+    uint8_t room[LANES * 32] = {0};
+    for (uint32_t i = 0; i < LANES; i++) __builtin_memcpy(room + i * 32, r->row[i] + 4 + column, cols - column);
+    syn_rows16 tail = rows_at(room, 32, 0, LANES);
+    put_signed(to, &tail, 0, 0);
+}
+
+/* Ask for what will be read when memory has answered: packed rows are read one behind the other. */
+SYN_INLINE void fetch_ahead(const uint8_t *at, size_t bytes) {
+    enum { AHEAD_BYTES = 1024 };
+    for (size_t line = 0; line < bytes; line += 64) _mm_prefetch((const char *)(at + AHEAD_BYTES + line), _MM_HINT_T0);
+}
+
+/* `blocks` blocks from column 32 · first on, of 16 rows of a weight. */
+SYN_INLINE void expand_blocks(syn_panel *panel, uint32_t half, const syn_rows16 *r, const syn_operand *w,
+                              uint32_t first, uint32_t blocks, int packed) {
+    syn_block_format format = syn_block_format_of(w->dtype);
+    uint32_t each = format.columns ? format.columns / 32 : 1;
+    size_t at = (size_t)(first / each) * format.bytes;
+    for (uint32_t b = 0; b < blocks; b += each, at += format.bytes) {
+        syn_place to = {panel, b, half};
+        if (packed) fetch_ahead(r->packed + at * LANES, (size_t)format.bytes * LANES);
+        switch (w->dtype) {
+        case SYN_Q8_0:
+            put_scale(to, 0, take_half(r, at, packed, 0));
+            put_signed(to, r, at + 2, packed);
+            break;
+        case SYN_Q4_0: expand_small(to, r, at, 0, 0, packed); break;
+        case SYN_Q4_1: expand_small(to, r, at, 1, 0, packed); break;
+        case SYN_Q5_0: expand_small(to, r, at, 0, 1, packed); break;
+        case SYN_Q5_1: expand_small(to, r, at, 1, 1, packed); break;
+        case SYN_Q4_K: expand_lines(to, r, at, 0, packed); break;
+        case SYN_Q5_K: expand_lines(to, r, at, 1, packed); break;
+        case SYN_Q6_K: expand_six(to, r, at, packed); break;
+        case SYN_I8G16: expand_i8g16(to, r, at, packed); break;
+        default: expand_int8(to, r, (first + b) * 32, w->cols, packed);
+        }
+    }
+}
+
+static void expand_half(syn_panel *panel, uint32_t half, const syn_rows16 *r, const syn_operand *w, uint32_t first,
+                        uint32_t blocks) {
+    if (r->packed) expand_blocks(panel, half, r, w, first, blocks, 1);
+    else expand_blocks(panel, half, r, w, first, blocks, 0);
+}
+
+#endif

@@ -13,6 +13,7 @@ from synapse_core.errors import FileError
 from synapse_core.generate.gguf_vocabulary import assets_of_gguf
 from synapse_core.generate.sentencepiece_model import MOST_MODEL_BYTES, assets_of_sentencepiece
 from synapse_core.loaders import Checkpoint
+from synapse_core.loaders.json_bounds import PLAIN, TOKENIZER, JsonBounds, check_bounds
 
 ASSETS = (
     "tokenizer.json",
@@ -21,7 +22,8 @@ ASSETS = (
     "config.json",
     "chat_template.jinja",
 )
-MOST_ASSET_BYTES = 64 << 20
+# Characters are counted when it is used; each has four bytes at most.
+MOST_TEMPLATE_BYTES = 1 << 20
 HOST_KEY = "assets"
 SENTENCEPIECE = "tokenizer.model"
 # In the place of tokenizer.json: why there is none. A model whose tokenizer is not built still
@@ -61,6 +63,15 @@ def read_folder(folder: Path) -> dict[str, str]:
     return files | made
 
 
+def most_bytes(name: str) -> int:
+    """Return how large one of the files may be."""
+    return MOST_TEMPLATE_BYTES if name.endswith(".jinja") else _bounds(name).file
+
+
+def _bounds(name: str) -> JsonBounds:
+    return TOKENIZER if name == "tokenizer.json" else PLAIN
+
+
 def assets_of_host(host: Mapping[str, Any], file: object) -> dict[str, str]:
     """Take the files out of a program's JSON.
 
@@ -89,8 +100,11 @@ def _merged(made: str, own: str) -> str:
 
 
 def _read(path: Path) -> str:
+    data = _read_bytes(path, most_bytes(path.name))
+    if path.suffix == ".json":
+        check_bounds(path, data, _bounds(path.name))
     try:
-        return _read_bytes(path, MOST_ASSET_BYTES).decode("utf-8")
+        return data.decode("utf-8")
     except UnicodeDecodeError as error:
         raise FileError(path, f"not UTF-8: {error.reason}", offset=error.start) from None
 

@@ -56,7 +56,7 @@ def read_folder(folder: Path) -> dict[str, str]:
     if "tokenizer.json" in files or not model.exists():
         return files
     data = _read_bytes(model, MOST_MODEL_BYTES)
-    made = _or_reason(lambda: assets_of_sentencepiece(data, model))
+    made = _or_reason(lambda: assets_of_sentencepiece(data, model), f"{SENTENCEPIECE}: ")
     config, own = "tokenizer_config.json", files.get("tokenizer_config.json")
     if own is not None and config in made:
         made[config] = _merged(made[config], own)
@@ -83,11 +83,12 @@ def assets_of_host(host: Mapping[str, Any], file: object) -> dict[str, str]:
     return dict(assets)
 
 
-def _or_reason(make: Callable[[], dict[str, str]]) -> dict[str, str]:
+def _or_reason(make: Callable[[], dict[str, str]], beside: str = "") -> dict[str, str]:
+    """Make the files, or say why not; `beside` names a file that is not the model's own."""
     try:
         return make()
     except FileError as error:
-        return {REFUSED: str(error).removeprefix(f"{error.file}: ")}
+        return {REFUSED: beside + str(error).removeprefix(f"{error.file}: ")}
 
 
 def _merged(made: str, own: str) -> str:

@@ -41,7 +41,7 @@ GROWTH = {
     "map_center": "{{ range(9999)|map('center', 10**6)|list }}",
     "range_list": "{{ range(10**9)|list }}",
     "range_product": "{% set r = range(99999)|list %}{{ (r + r + r + r) * 9999 }}",
-    "title_of_long": "{% set s = 'ab '*340000 %}{% for i in range(9999) %}{{ s|title }}{% endfor %}",
+    "title_of_long": "{% set s = 'ab '*340000 %}{% for i in [1,1] %}{{ s|title }}{% endfor %}",
     "doubling": "{% set n = namespace(t='a'*1024) %}"
     "{% for i in range(60) %}{% set n.t = n.t ~ n.t %}{% endfor %}",
     "doubling_plus": "{% set n = namespace(t='a'*1024) %}"
@@ -96,8 +96,8 @@ TIME = {
     "wordcount": "{% for i in range(9999) %}{{ ('a ' * 500000)|wordcount }}{% endfor %}",
     "count_inside": LONG + "{{ (s ~ 'b' ~ s).count('a'*500000 ~ 'b' ~ 'a'*500000) }}"
     "{% for i in range(9999) %}{{ s.find('a'*500000 ~ 'b') }}{% endfor %}",
-    "sort": "{% for i in range(999) %}{{ range(99999)|list|sort(reverse=true)|length }}{% endfor %}",
-    "sort_many": "{{ (range(99999)|list * 10)|map('string')|sort|sort|sort|sort|length }}{{ boom() }}",
+    "sort": "{% for i in range(999) %}{{ range(99999)|list|sort(reverse=1)|first }}{% endfor %}",
+    "sort_many": "{{ (range(99999)|list * 10)|map('string')|sort|sort|sort|sort }}{{ boom() }}",
     "groupby": "{{ range(99999)|map('string')|groupby('real')|list }}{{ boom() }}",
     "unique": "{{ (range(99999)|map('string')|list * 10)|unique|list|length }}{{ boom() }}",
     "sum_lists": "{{ ([[1]] * 99999)|sum(start=[]) }}{{ boom() }}",
@@ -170,7 +170,7 @@ REACHING = {
     "macro_code": "{% macro f() %}{% endmacro %}{{ f.__call__.__func__.__globals__.sys }}",
     "macro_func": "{% macro f() %}{% endmacro %}{{ f._func.__globals__ }}",
     "caller_frame": "{{ (messages|map('nothing')).gi_frame.f_globals }}",
-    "generator_frame": "{{ ([1]|map('abs')).gi_frame.f_back.f_globals['os'].system('touch {canary}') }}",
+    "generator_frame": "{{ ([1]|map('abs')).gi_frame.f_globals['os'].system('touch {canary}') }}",
     "function_code": "{{ raise_exception.__globals__['os'].system('touch {canary}') }}",
     "function_code_2": "{{ strftime_now.__code__.co_consts }}{{ boom() }}",
     "function_closure": "{{ raise_exception.__closure__[0].cell_contents }}",

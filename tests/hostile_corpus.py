@@ -13,8 +13,17 @@ from pathlib import Path
 from typing import Any
 
 import attrs
+import numpy as np
 
-from synapse_core.testing.gguf_bytes import GgufBytes, array, number, text, text_value, texts
+from synapse_core.testing.gguf_bytes import (
+    GgufBytes,
+    TensorBytes,
+    array,
+    number,
+    text,
+    text_value,
+    texts,
+)
 from tests.generate.hostile_templates import GOOD, bombs
 from tests.generate.hostile_tokenizers import (
     NORMALIZER,
@@ -271,18 +280,22 @@ def heavy() -> Iterator[Case]:
                 if reader == "safetensors":
                     data = struct.pack("<Q", len(data)) + data
                 yield Case(reader, f"{name} of {size}", file, data)
-    yield Case("tokenizer.json", "a large vocabulary", "tokenizer.json", large_vocabulary())
+    for what in ("merge", "id", "decoder"):
+        data = large_vocabulary(what)
+        yield Case("tokenizer.json", f"large vocabulary, {what}", "tokenizer.json", data)
     yield Case("safetensors", "many tensors", SHARDS[0], many_tensors(60_000), "tensor '")
-    many = b"".join(piece(b"%07d" % n) for n in range(600_000))
+    many = b"".join(piece(b"%07d" % n) for n in range(299_000))
     rest = TRAINER + NORMALIZER
     yield Case("tokenizer.model", "pieces", "tokenizer.model", many + piece(b"0000000") + rest)
-    empty = message(1, b"") * (8 << 20)
+    more = b"".join(piece(b"%07d" % n) for n in range(700_000))
+    yield Case("tokenizer.model", "more pieces", "tokenizer.model", more + rest)
+    empty = message(1, b"") * ((8 << 20) - 9)
     yield Case("tokenizer.model", "empty pieces", "tokenizer.model", empty + b"\xff")
     fields = message(1, b"\x18\x01" * (7 << 20))
     yield Case("tokenizer.model", "fields of a piece", "tokenizer.model", fields + b"\xff")
     numbers = message(1, b"".join(b"%c\x01" % (8 * n) for n in range(1, 16)) * (1 << 19))
     yield Case("tokenizer.model", "numbers", "tokenizer.model", PIECES + numbers + b"\xff")
-    unknown = b"\x38\x01" * (8 << 20)
+    unknown = b"\x38\x01" * ((8 << 20) - 9)
     yield Case("tokenizer.model", "unknown fields", "tokenizer.model", unknown)
     yield from heavy_gguf()
     yield Case("template", "long", "chat_template.jinja", b"x" * (1 << 20), "chat_template")
@@ -291,11 +304,16 @@ def heavy() -> Iterator[Case]:
     yield Case("pickle", "memo bomb again", "m.pth", pickle)
 
 
-def large_vocabulary() -> bytes:
-    """Return a vocabulary like the largest real ones, and one merge too many."""
-    vocab = {f"▁t{n}": n for n in range(200_000)} | {"🚀": 200_000}
-    merges = [["▁t1", f"{n}"] for n in range(400_000)]
-    spec = {"version": "1.0", "model": {"type": "BPE", "vocab": vocab, "merges": merges}}
+def large_vocabulary(what: str) -> bytes:
+    """Return a vocabulary nearly like the largest real ones, with one thing wrong at its end."""
+    vocab = {f"{n}": n for n in range(200_000)} | {"🚀": 200_000}
+    merges = [["1", f"{n}"] for n in range(9, 99_999)] * 4
+    spec: dict[str, Any] = {"version": "1.0", "model": {"type": "BPE", "vocab": vocab}}
+    spec["model"]["merges"] = [*merges, ["1", "x"]] if what == "merge" else merges
+    if what == "decoder":
+        spec["decoder"] = {"type": "Nothing"}
+    elif what == "id":
+        vocab["x"] = -1
     return json.dumps(spec, ensure_ascii=False).encode()
 
 
@@ -308,17 +326,25 @@ def many_tensors(count: int) -> bytes:
 def heavy_gguf() -> Iterator[Case]:
     """Yield GGUF headers as large as may be."""
     key = "tokenizer.ggml."
-    for name, count in (("tokens", 1 << 20), ("merges", (1 << 20) - 9)):
-        many = texts([f"{n}" for n in range(count)])
-        file = talking_gguf(**{f"{key}{name}": many})
-        yield Case("template", f"gguf {count} {name}", "m.gguf", file.encode(), name)
-    scored = {
-        f"{key}model": text_value("llama"),
-        f"{key}tokens": texts([f"{n:08}" for n in range(500_000)]),
-        f"{key}token_type": array("i32", struct.pack("<i", 1) * 500_000, 500_000),
-        f"{key}scores": array("f32", bytes(4 * 500_000 - 4) + b"\xff\xff\xff\xff", 500_000),
-    }
-    yield Case("template", "gguf scored", "m.gguf", talking_gguf(**scored).encode(), "scores")
+    size = 200_000
+    kinds = array("i32", struct.pack("<i", 1) * size, size)
+    tokens = [f"{n}" for n in range(size)]
+    merges = texts(["1 2"] * 400_000 + ["1 x"])
+    for name, change in {
+        "merges": {"merges": merges},
+        "scores": {
+            "model": text_value("llama"),
+            "scores": array("f32", bytes(4 * size - 4) + b"\xff" * 4, size),
+        },
+        "tokens": {"tokens": texts([*tokens[1:], "1"])},
+        "eos_token_id": {"eos_token_id": number("u32", 1 << 30)},
+    }.items():
+        keys = {"tokens": texts(tokens), "token_type": kinds} | change
+        file = talking_gguf(**{f"{key}{k}": value for k, value in keys.items()})
+        file.tensors[0] = TensorBytes.of("token_embd.weight", np.ones((size, 8), np.float16))
+        yield Case("template", f"gguf vocabulary: {name}", "m.gguf", file.encode(), f"{key}{name}")
+    file = talking_gguf(**{f"{key}tokens": texts([""] * (1 << 20))})
+    yield Case("template", "gguf more texts", "m.gguf", file.encode(), "count")
     bad = number("u32", 1 << 31)
     for name, value in {
         "texts": texts([""] * ((1 << 20) - 9)),

@@ -1,7 +1,7 @@
 """A file from anyone may be refused, never obeyed: every reader, through the command line.
 
-Each file of `hostile_corpus.py` meets the first command that reads it, in a process of its own: exit
-code 3, one line with file and fault, at most a second and 256 MB, nothing run.
+Each file of `hostile_corpus.py` meets the first command that reads it, in its own process: exit
+code 3, one line with the file and fault, at most a second and 256 MB, nothing run.
 """
 
 from __future__ import annotations

@@ -159,7 +159,7 @@ def use(folder: Path) -> str:
         return "taken"
     assert refusal.isprintable()
     assert len(refusal) < 1000
-    return refusal.removeprefix(f"{folder}: ").partition(":")[0].partition("[")[0][:40]
+    return refusal.partition("tokenizer.model: ")[2].partition(":")[0].partition("[")[0][:40]
 
 
 def test_the_sound_models_are_taken(tmp_path: Path) -> None:

@@ -280,14 +280,14 @@ def heavy() -> Iterator[Case]:
                 if reader == "safetensors":
                     data = struct.pack("<Q", len(data)) + data
                 yield Case(reader, f"{name} of {size}", file, data)
-    for what in ("merge", "id", "decoder"):
+    for what in ("merge", "id", "decoder", "kind"):
         data = large_vocabulary(what)
         yield Case("tokenizer.json", f"large vocabulary, {what}", "tokenizer.json", data)
     yield Case("safetensors", "many tensors", SHARDS[0], many_tensors(60_000), "tensor '")
-    many = b"".join(piece(b"%07d" % n) for n in range(299_000))
+    many = b"".join(piece(b"%07d" % n) for n in range(250_000))
     rest = TRAINER + NORMALIZER
     yield Case("tokenizer.model", "pieces", "tokenizer.model", many + piece(b"0000000") + rest)
-    more = b"".join(piece(b"%07d" % n) for n in range(700_000))
+    more = b"".join(piece(b"%07d" % n) for n in range(500_000))
     yield Case("tokenizer.model", "more pieces", "tokenizer.model", more + rest)
     empty = message(1, b"") * ((8 << 20) - 9)
     yield Case("tokenizer.model", "empty pieces", "tokenizer.model", empty + b"\xff")
@@ -314,6 +314,9 @@ def large_vocabulary(what: str) -> bytes:
         spec["decoder"] = {"type": "Nothing"}
     elif what == "id":
         vocab["x"] = -1
+    elif what == "kind":
+        del spec["model"]["type"]
+        spec["model"]["dropout"] = 7
     return json.dumps(spec, ensure_ascii=False).encode()
 
 

@@ -11,9 +11,6 @@ from typing import Any
 
 from synapse_core.errors import FileError
 
-# Kinds of models that may be empty. Their long lists are left out to try the rest of a file.
-WITH_LISTS = ("BPE", "WordLevel", "WordPiece")
-
 
 def check_merges(model: Any, file: str) -> None:
     """Check that every merge is two tokens that make a third.
@@ -46,9 +43,14 @@ def check_merges(model: Any, file: str) -> None:
 
 
 def without_lists(spec: Mapping[str, Any]) -> dict[str, Any] | None:
-    """Return a file's spec with its long lists empty, None where a model cannot be without them."""
+    """Return a file's spec with its long lists empty, None where a model cannot be without them.
+
+    A Unigram cannot, and the engine reads its list of pairs in little more than the list takes.
+    """
     model = spec.get("model")
-    if not isinstance(model, dict) or model.get("type") not in WITH_LISTS:
+    if not isinstance(model, dict) or not isinstance(model.get("vocab"), dict):
         return None
-    empty = {"vocab": {}} | ({"merges": []} if "merges" in model else {})
+    empty: dict[str, Any] = {"vocab": {}}
+    if "merges" in model:
+        empty["merges"] = []
     return {**spec, "model": model | empty}

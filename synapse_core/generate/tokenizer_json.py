@@ -18,7 +18,7 @@ from synapse_core.generate.merges_check import check_merges, without_lists
 from synapse_core.generate.spec_check import check_spec
 from synapse_core.generate.special_tokens import special_tokens
 from synapse_core.generate.tokenizer import SpecialTokens, decode_pieces
-from synapse_core.loaders.json_bounds import TOKENIZER
+from synapse_core.loaders.json_bounds import TOKENIZER, uncollected
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer as Engine
@@ -152,7 +152,8 @@ def parse_object(text: str, name: str) -> dict[str, Any]:
     Raises: FileError.
     """
     try:
-        value = json.loads(text)
+        with uncollected():
+            value = json.loads(text)
     except (ValueError, RecursionError) as error:
         raise FileError(name, f"not JSON: {error}") from None
     if not isinstance(value, dict):

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from synapse_core.errors import FileError
-from synapse_core.loaders.json_bounds import PLAIN, check_bounds
+from synapse_core.loaders.json_bounds import PLAIN, check_bounds, uncollected
 from synapse_core.loaders.regular_file import open_regular
 
 
@@ -46,12 +46,13 @@ def parse_object(path: Path, text: bytes) -> dict[str, Any]:
         return value
 
     try:
-        parsed = json.loads(
-            text.decode("utf-8"),
-            object_pairs_hook=pairs,
-            parse_float=number,
-            parse_constant=number,
-        )
+        with uncollected():
+            parsed = json.loads(
+                text.decode("utf-8"),
+                object_pairs_hook=pairs,
+                parse_float=number,
+                parse_constant=number,
+            )
     except UnicodeDecodeError as error:
         raise FileError(path, "is not UTF-8", offset=error.start) from None
     except RecursionError:

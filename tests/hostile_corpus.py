@@ -260,7 +260,7 @@ def json_bombs(size: int) -> Iterator[tuple[str, bytes]]:
     yield "open", b'{"a":' + b"[" * size
 
 
-def heavy() -> Iterator[Case]:
+def heavy(reader: str) -> Iterator[Case]:
     """Yield files that are as large or as heavy as a reader takes, and then bad; or larger."""
     places = {
         "config": "config.json",
@@ -270,38 +270,51 @@ def heavy() -> Iterator[Case]:
         "tokenizer_config": "tokenizer_config.json",
         "generation_config": "generation_config.json",
     }
-    for reader, file in places.items():
-        # Around what is parsed at most, and far beyond what is read.
-        sizes = (900_000, 4 << 20, 9 << 20) if reader == "tokenizer.json" else (900_000, 4 << 20)
-        for size in sizes:
-            for name, data in json_bombs(size):
-                if reader in ("tokenizer_config", "generation_config"):
-                    data = data[:-1] + b"!"  # an object of anything is a sound one of these
-                if reader == "safetensors":
-                    data = struct.pack("<Q", len(data)) + data
-                yield Case(reader, f"{name} of {size}", file, data)
-    for what in ("merge", "id", "decoder", "kind"):
-        data = large_vocabulary(what)
-        yield Case("tokenizer.json", f"large vocabulary, {what}", "tokenizer.json", data)
-    yield Case("safetensors", "many tensors", SHARDS[0], many_tensors(60_000), "tensor '")
-    many = b"".join(piece(b"%07d" % n) for n in range(250_000))
+    if reader in places:
+        yield from heavy_json(reader, places[reader])
+    if reader == "tokenizer.json":
+        for what in ("merge", "id", "decoder", "kind"):
+            data = large_vocabulary(what)
+            yield Case(reader, f"large vocabulary, {what}", "tokenizer.json", data)
+    if reader == "safetensors":
+        yield Case(reader, "many tensors", SHARDS[0], many_tensors(60_000), "tensor '")
+    if reader == "tokenizer.model":
+        for name, data in heavy_models():
+            yield Case(reader, name, "tokenizer.model", data)
+    if reader == "gguf":
+        yield from heavy_headers()
+    if reader == "template":
+        yield Case(reader, "long", "chat_template.jinja", b"x" * (1 << 20), "chat_template")
+        yield Case(reader, "longer", "chat_template.jinja", b"x" * (9 << 20))
+        yield from heavy_vocabularies()
+    if reader == "pickle":
+        for name, (data, _) in hostile_files(Path("canary")).items():
+            if len(data) > 1 << 20:
+                yield Case(reader, name, "m.pth", data)
+
+
+def heavy_json(reader: str, file: str) -> Iterator[Case]:
+    """Yield JSON around what is parsed at most, and beyond."""
+    for size in (900_000, 4 << 20, 9 << 20) if reader == "tokenizer.json" else (900_000, 4 << 20):
+        for name, data in json_bombs(size):
+            if reader in ("tokenizer_config", "generation_config"):
+                data = data[:-1] + b"!"  # an object of anything is a sound one of these
+            if reader == "safetensors":
+                data = struct.pack("<Q", len(data)) + data
+            yield Case(reader, f"{name} of {size}", file, data)
+
+
+def heavy_models() -> Iterator[tuple[str, bytes]]:
+    """Yield models of many pieces or fields."""
     rest = TRAINER + NORMALIZER
-    yield Case("tokenizer.model", "pieces", "tokenizer.model", many + piece(b"0000000") + rest)
-    more = b"".join(piece(b"%07d" % n) for n in range(500_000))
-    yield Case("tokenizer.model", "more pieces", "tokenizer.model", more + rest)
-    empty = message(1, b"") * ((8 << 20) - 9)
-    yield Case("tokenizer.model", "empty pieces", "tokenizer.model", empty + b"\xff")
-    fields = message(1, b"\x18\x01" * (7 << 20))
-    yield Case("tokenizer.model", "fields of a piece", "tokenizer.model", fields + b"\xff")
-    numbers = message(1, b"".join(b"%c\x01" % (8 * n) for n in range(1, 16)) * (1 << 19))
-    yield Case("tokenizer.model", "numbers", "tokenizer.model", PIECES + numbers + b"\xff")
-    unknown = b"\x38\x01" * ((8 << 20) - 9)
-    yield Case("tokenizer.model", "unknown fields", "tokenizer.model", unknown)
-    yield from heavy_gguf()
-    yield Case("template", "long", "chat_template.jinja", b"x" * (1 << 20), "chat_template")
-    yield Case("template", "longer", "chat_template.jinja", b"x" * (9 << 20))
-    pickle = hostile_files(Path("canary"))["memo_bomb"][0]
-    yield Case("pickle", "memo bomb again", "m.pth", pickle)
+    many = b"".join(piece(b"%07d" % n) for n in range(250_000))
+    yield "pieces", many + piece(b"0000000") + rest
+    yield "more pieces", many + many + rest
+    yield "empty pieces", message(1, b"") * ((8 << 20) - 9) + b"\xff"
+    yield "fields of a piece", message(1, b"\x18\x01" * (7 << 20)) + b"\xff"
+    numbers = b"".join(b"%c\x01" % (8 * n) for n in range(1, 16))
+    yield "numbers", PIECES + message(1, numbers * (1 << 19)) + b"\xff"
+    yield "unknown fields", b"\x38\x01" * ((8 << 20) - 9)
 
 
 def large_vocabulary(what: str) -> bytes:
@@ -326,8 +339,8 @@ def many_tensors(count: int) -> bytes:
     return struct.pack("<Q", len(header)) + header + bytes(4)
 
 
-def heavy_gguf() -> Iterator[Case]:
-    """Yield GGUF headers as large as may be."""
+def heavy_vocabularies() -> Iterator[Case]:
+    """Yield GGUF vocabularies as large as the largest real ones."""
     key = "tokenizer.ggml."
     size = 200_000
     kinds = array("i32", struct.pack("<i", 1) * size, size)
@@ -348,6 +361,10 @@ def heavy_gguf() -> Iterator[Case]:
         yield Case("template", f"gguf vocabulary: {name}", "m.gguf", file.encode(), f"{key}{name}")
     file = talking_gguf(**{f"{key}tokens": texts([""] * (1 << 20))})
     yield Case("template", "gguf more texts", "m.gguf", file.encode(), "count")
+
+
+def heavy_headers() -> Iterator[Case]:
+    """Yield GGUF headers as large as may be."""
     bad = number("u32", 1 << 31)
     for name, value in {
         "texts": texts([""] * ((1 << 20) - 9)),

@@ -138,6 +138,10 @@ def check_messages(messages: Sequence[Message]) -> None:
                 f"message {number}: role {role!r}, content {type(content).__name__};"
                 f" a role is one of {', '.join(ROLES)}, the content a text"
             )
+        try:
+            content.encode()
+        except UnicodeEncodeError as error:
+            raise UsageError(f"message {number}: its text is not Unicode: {error.reason}") from None
 
 
 def _config(text: str, name: str) -> dict[str, Any]:

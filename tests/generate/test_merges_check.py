@@ -1,4 +1,4 @@
-"""A vocabulary's long lists are refused before the engine sees them, by index, where they are wrong."""
+"""A vocabulary's long lists are refused before the engine sees them, by index."""
 
 from __future__ import annotations
 

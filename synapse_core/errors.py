@@ -52,6 +52,10 @@ class PluginConflict(UsageError):
     """Two distributions provide one name and none was chosen with `name@distribution`."""
 
 
+# What a file's own names and values may add to a line; a hostile name has megabytes.
+MOST_FIELD, MOST_PROBLEM = 200, 800
+
+
 class FileError(SynapseError):
     """A file from outside is not what it must be.
 
@@ -71,10 +75,19 @@ class FileError(SynapseError):
         self.file = str(file)
         self.field = field
         self.offset = offset
-        place = field or ""
+        place = shortened(field or "", MOST_FIELD)
         if offset is not None:
             place = f"{place} at byte {offset}".strip()
-        super().__init__(": ".join(part for part in (self.file, place, problem) if part))
+        parts = (self.file, place, shortened(problem, MOST_PROBLEM))
+        super().__init__(": ".join(part for part in parts if part))
+
+
+def shortened(text: str, most: int) -> str:
+    """Return a text with its middle left out where it is too long for a line."""
+    if len(text) <= most:
+        return text
+    end = most // 4
+    return f"{text[: most - end - 1]}…{text[-end:]}"
 
 
 class WeightError(FileError):

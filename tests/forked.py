@@ -3,7 +3,8 @@
     python -m tests.forked COMMANDS.json REPORT.json
 
 A fork costs milliseconds where a new interpreter costs half a second, and its use of CPU and
-memory is its own. The report has for each: code, stderr, cpu_s, peak_bytes.
+memory is its own. Its input is one line, "hi". The report has for each: code, stderr, cpu_s,
+peak_bytes; those of its children are in it.
 """
 
 from __future__ import annotations
@@ -30,6 +31,7 @@ def forked(arguments: list[str], said: Path) -> dict[str, Any]:
         try:
             resource.setrlimit(resource.RLIMIT_CPU, (MOST_CPU_S, MOST_CPU_S))
             resource.setrlimit(resource.RLIMIT_AS, (MOST_MEMORY_BYTES, MOST_MEMORY_BYTES))
+            os.dup2(os.open(said.with_suffix(".stdin"), os.O_RDONLY), 0)
             errors = os.open(said, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
             os.dup2(errors, 2)
             code = run(arguments)
@@ -49,10 +51,16 @@ def main() -> None:
     """Run all and write the report."""
     commands, report = Path(sys.argv[1]), Path(sys.argv[2])
     # What the verb imports on use is imported here, once.
+    import tokenizers  # noqa: F401
+
     import synapse_core.api.import_pt
-    import synapse_core.cli.import_pt  # noqa: F401
+    import synapse_core.cli.chat
+    import synapse_core.cli.import_pt
+    import synapse_core.cli.inspect
+    import synapse_core.cli.run  # noqa: F401
 
     said = report.with_suffix(".stderr")
+    said.with_suffix(".stdin").write_text("hi\n")
     report.write_text(json.dumps([forked(line, said) for line in json.loads(commands.read_text())]))
 
 

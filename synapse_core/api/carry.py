@@ -8,7 +8,7 @@ from pathlib import Path
 
 from synapse_core.errors import FileError
 from synapse_core.files import write_whole
-from synapse_core.generate.assets import ASSETS, MOST_ASSET_BYTES, SENTENCEPIECE
+from synapse_core.generate.assets import ASSETS, SENTENCEPIECE, most_bytes
 from synapse_core.loaders.regular_file import open_regular
 
 
@@ -22,9 +22,10 @@ def carried_files(folder: Path) -> dict[str, bytes]:
         if not (folder / name).exists():
             continue
         with open_regular(folder / name) as (file, size):
-            if size > MOST_ASSET_BYTES:
-                raise FileError(folder / name, f"{size} bytes; at most {MOST_ASSET_BYTES}")
-            found[name] = file.read(MOST_ASSET_BYTES + 1)
+            most = most_bytes(name)
+            if size > most:
+                raise FileError(folder / name, f"{size} bytes; at most {most}")
+            found[name] = file.read(most + 1)
     return found
 
 

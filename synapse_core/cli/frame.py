@@ -111,5 +111,8 @@ def run(arguments: Sequence[str] | None = None) -> int:
 def _say(text: str, code: int) -> int:
     if os.environ.get("SYNAPSE_DEBUG"):
         traceback.print_exc()
-    click.echo(f"synapse: {' '.join(text.split())}", err=True)
+    line = " ".join(text.split())
+    # Names out of a stranger's file must not drive the terminal.
+    shown = "".join(c if c.isprintable() else "�" for c in line)
+    click.echo(f"synapse: {shown}", err=True)
     return code

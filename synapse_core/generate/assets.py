@@ -13,6 +13,7 @@ from synapse_core.errors import FileError
 from synapse_core.generate.gguf_vocabulary import assets_of_gguf
 from synapse_core.generate.sentencepiece_model import MOST_MODEL_BYTES, assets_of_sentencepiece
 from synapse_core.loaders import Checkpoint
+from synapse_core.loaders.json_bounds import PLAIN, TOKENIZER, JsonBounds, check_bounds
 
 ASSETS = (
     "tokenizer.json",
@@ -21,7 +22,8 @@ ASSETS = (
     "config.json",
     "chat_template.jinja",
 )
-MOST_ASSET_BYTES = 64 << 20
+# Characters are counted when it is used; each has four bytes at most.
+MOST_TEMPLATE_BYTES = 1 << 20
 HOST_KEY = "assets"
 SENTENCEPIECE = "tokenizer.model"
 # In the place of tokenizer.json: why there is none. A model whose tokenizer is not built still
@@ -54,11 +56,20 @@ def read_folder(folder: Path) -> dict[str, str]:
     if "tokenizer.json" in files or not model.exists():
         return files
     data = _read_bytes(model, MOST_MODEL_BYTES)
-    made = _or_reason(lambda: assets_of_sentencepiece(data, model))
+    made = _or_reason(lambda: assets_of_sentencepiece(data, model), f"{SENTENCEPIECE}: ")
     config, own = "tokenizer_config.json", files.get("tokenizer_config.json")
     if own is not None and config in made:
         made[config] = _merged(made[config], own)
     return files | made
+
+
+def most_bytes(name: str) -> int:
+    """Return how large one of the files may be."""
+    return MOST_TEMPLATE_BYTES if name.endswith(".jinja") else _bounds(name).file
+
+
+def _bounds(name: str) -> JsonBounds:
+    return TOKENIZER if name == "tokenizer.json" else PLAIN
 
 
 def assets_of_host(host: Mapping[str, Any], file: object) -> dict[str, str]:
@@ -72,11 +83,12 @@ def assets_of_host(host: Mapping[str, Any], file: object) -> dict[str, str]:
     return dict(assets)
 
 
-def _or_reason(make: Callable[[], dict[str, str]]) -> dict[str, str]:
+def _or_reason(make: Callable[[], dict[str, str]], beside: str = "") -> dict[str, str]:
+    """Make the files, or say why not; `beside` names a file that is not the model's own."""
     try:
         return make()
     except FileError as error:
-        return {REFUSED: str(error).removeprefix(f"{error.file}: ")}
+        return {REFUSED: beside + str(error).removeprefix(f"{error.file}: ")}
 
 
 def _merged(made: str, own: str) -> str:
@@ -89,8 +101,11 @@ def _merged(made: str, own: str) -> str:
 
 
 def _read(path: Path) -> str:
+    data = _read_bytes(path, most_bytes(path.name))
+    if path.suffix == ".json":
+        check_bounds(path, data, _bounds(path.name))
     try:
-        return _read_bytes(path, MOST_ASSET_BYTES).decode("utf-8")
+        return data.decode("utf-8")
     except UnicodeDecodeError as error:
         raise FileError(path, f"not UTF-8: {error.reason}", offset=error.start) from None
 

@@ -13,16 +13,19 @@ from typing import Any
 import attrs
 
 from synapse_core.errors import FileError, UsageError
+from synapse_core.generate.assets import REFUSED
 from synapse_core.generate.special_tokens import token_text
 
 Message = Mapping[str, str]
 
 MOST_TEMPLATE = 256 << 10
-MOST_OUTPUT = 8 << 20
-# Rendering takes milliseconds; starting Python takes longer on a busy machine.
-CPU_S = 2
+# What a template may write of its own; what was said it may write twice beside.
+MOST_OUTPUT = 1 << 20
+# Rendering takes milliseconds and a few MB, counted from when the worker has started.
+CPU_S = 0.5
+MEMORY_BYTES = 128 << 20
+# Starting Python takes long on a busy machine.
 WALL_S = 20
-MEMORY_BYTES = 512 << 20
 WORKER = Path(__file__).with_name("template_worker.py")
 ROLES = ("system", "user", "assistant", "tool")
 
@@ -39,13 +42,16 @@ class ChatTemplate:
     def of(cls, files: Mapping[str, str], where: str = "") -> ChatTemplate:
         """Find it: `chat_template.jinja`, else `chat_template` of tokenizer_config.json.
 
-        Raises: UsageError when the model has none: a format is never guessed.
+        Raises: UsageError when the model has none: a format is never guessed. FileError when it
+        is none, or stands in a file whose tokenizer was refused.
         """
         config_name = f"{where}/tokenizer_config.json" if where else "tokenizer_config.json"
         config = _config(files.get("tokenizer_config.json", "{}"), config_name)
         source, file = files.get("chat_template.jinja"), f"{where}/chat_template.jinja"
         if source is None:
             source, file = _choose(config.get("chat_template"), config_name), config_name
+        if source is None and REFUSED in files:
+            raise FileError(where or "tokenizer", files[REFUSED])
         if source is None:
             raise UsageError(
                 f"{where or 'this model'} has no chat template: it was not trained to chat;"
@@ -73,13 +79,19 @@ class ChatTemplate:
                 "add_generation_prompt": add_prompt,
             },
             "path": sys.path,
-            "limits": {"cpu_s": CPU_S, "memory_bytes": MEMORY_BYTES, "output": MOST_OUTPUT},
+            "limits": limits(messages),
         }
         answer = self._ask(json.dumps(request))
         if "text" not in answer:
             line = f" line {answer['line']}" if answer.get("line") else ""
             raise FileError(self.file, str(answer.get("error")), field=f"chat_template{line}")
-        return str(answer["text"])
+        text = str(answer["text"])
+        try:
+            text.encode()
+        except UnicodeEncodeError as error:
+            problem = f"writes a text that is not Unicode: {error.reason}"
+            raise FileError(self.file, problem, field="chat_template") from None
+        return text
 
     def _ask(self, request: str) -> dict[str, Any]:
         """Run the worker; whatever ends it early is a bound it exceeded."""
@@ -89,7 +101,8 @@ class ChatTemplate:
             done = subprocess.run(
                 command,
                 input=request.encode(),
-                capture_output=True,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.DEVNULL,
                 timeout=WALL_S,
                 check=False,
                 start_new_session=True,
@@ -106,6 +119,14 @@ class ChatTemplate:
         return FileError(self.file, f"stopped: {what}; its bounds: {bounds}", field="chat_template")
 
 
+def limits(messages: Sequence[Message]) -> dict[str, Any]:
+    """Return what rendering a conversation may take."""
+    said = sum(len(message["content"]) for message in messages)
+    # A character has four bytes and is there some six times: asked for, kept, written, answered.
+    memory = MEMORY_BYTES + 64 * said
+    return {"cpu_s": CPU_S, "memory_bytes": memory, "output": MOST_OUTPUT + 2 * said}
+
+
 def check_messages(messages: Sequence[Message]) -> None:
     """Raise UsageError unless every message has a known role and a text."""
     if not messages:
@@ -117,6 +138,10 @@ def check_messages(messages: Sequence[Message]) -> None:
                 f"message {number}: role {role!r}, content {type(content).__name__};"
                 f" a role is one of {', '.join(ROLES)}, the content a text"
             )
+        try:
+            content.encode()
+        except UnicodeEncodeError as error:
+            raise UsageError(f"message {number}: its text is not Unicode: {error.reason}") from None
 
 
 def _config(text: str, name: str) -> dict[str, Any]:

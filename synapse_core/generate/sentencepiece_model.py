@@ -12,10 +12,13 @@ from typing import Any
 
 from synapse_core.errors import FileError
 from synapse_core.generate.tokenizer_spec import scored_spec, spec_text
-from synapse_core.generate.vocabulary import MOST_TOKENS, NORMAL, UNKNOWN, Vocabulary
+from synapse_core.generate.vocabulary import NORMAL, UNKNOWN, Vocabulary
 
-# Gemma's, the largest, has 4 MB.
+# Gemma's, the largest, has 4 MB and 262,144 pieces.
 MOST_MODEL_BYTES = 16 << 20
+MOST_PIECES = 300_000
+# A piece has three fields; a trainer's list every marked token; a model four messages.
+MOST_PIECE_FIELDS, MOST_FIELDS = 16, 1 << 16
 VARINT, FIXED64, DELIMITED, FIXED32 = 0, 1, 2, 5
 KINDS = {1: "unigram", 2: "BPE", 3: "word", 4: "char"}
 BPE = 2
@@ -34,41 +37,30 @@ def assets_of_sentencepiece(data: bytes, file: object) -> dict[str, str]:
     name = str(file)
     if len(data) > MOST_MODEL_BYTES:
         raise FileError(name, f"{len(data)} bytes; at most {MOST_MODEL_BYTES}")
-    pieces: list[dict[int, Any]] = []
-    trainer: dict[int, Any] = {}
-    normalizer: dict[int, Any] = {}
-    for number, value, at in _fields(data, 0, len(data), name):
+    texts: list[str] = []
+    kinds: list[Any] = []
+    scores: list[float] = []
+    specs: dict[int, dict[int, Any]] = {TRAINER: {}, NORMALIZER: {}}
+    for number, value, at in _fields(data, 0, len(data), name, MOST_PIECES + MOST_FIELDS):
         if number not in (PIECE, TRAINER, NORMALIZER):
             continue
         if not isinstance(value, slice):
             raise FileError(name, "found a number, expected a message", offset=at)
-        inner = {key: inner for key, inner, _ in _fields(data, value.start, value.stop, name)}
-        if number == PIECE:
-            if len(pieces) >= MOST_TOKENS:
-                raise FileError(name, f"more than {MOST_TOKENS} pieces", offset=at)
-            pieces.append(inner)
-        elif number == TRAINER:
-            trainer = inner
-        else:
-            normalizer = inner
+        most = MOST_PIECE_FIELDS if number == PIECE else MOST_FIELDS
+        fields = _fields(data, value.start, value.stop, name, most)
+        inner = {key: inner for key, inner, _ in fields}
+        if number != PIECE:
+            specs[number] = inner
+            continue
+        id = len(texts)
+        if id >= MOST_PIECES:
+            raise FileError(name, f"more than {MOST_PIECES} pieces", offset=at)
+        texts.append(_text(data, inner.get(TEXT), id, name))
+        kinds.append(inner.get(TYPE, NORMAL))
+        scores.append(_float(inner.get(SCORE, 0.0), id, name))
+    trainer, normalizer = specs[TRAINER], specs[NORMALIZER]
     _refuse_others(data, trainer, normalizer, name)
-    vocabulary = Vocabulary.of(
-        [_text(data, piece.get(TEXT), f"pieces[{id}]", name) for id, piece in enumerate(pieces)],
-        [piece.get(TYPE, NORMAL) for piece in pieces],
-        name,
-        "pieces",
-    )
-    scores = [
-        _float(piece.get(SCORE, 0.0), f"pieces[{id}]", name) for id, piece in enumerate(pieces)
-    ]
-    unknown = vocabulary.kinds.index(UNKNOWN) if UNKNOWN in vocabulary.kinds else None
-    spec = scored_spec(
-        vocabulary,
-        scores,
-        "scores",
-        space_before=normalizer.get(SPACE_BEFORE, 1) != 0,
-        unknown=unknown,
-    )
+    vocabulary = Vocabulary.of(texts, kinds, name, "pieces")
     config: dict[str, Any] = {"add_bos_token": True}
     for key, field, usual in (
         ("unk_token", UNK_ID, 0),
@@ -79,6 +71,13 @@ def assets_of_sentencepiece(data: bytes, file: object) -> dict[str, str]:
         # A negative number says that the model has no such token.
         if isinstance(id, int) and id < 1 << 31 and vocabulary.id_in(id, key) is not None:
             config[key] = vocabulary.texts[id]
+    spec = scored_spec(
+        vocabulary,
+        scores,
+        "scores",
+        space_before=normalizer.get(SPACE_BEFORE, 1) != 0,
+        unknown=vocabulary.kinds.index(UNKNOWN) if UNKNOWN in vocabulary.kinds else None,
+    )
     return {
         "tokenizer.json": spec_text(spec),
         "tokenizer_config.json": json.dumps(config, ensure_ascii=False),
@@ -111,20 +110,33 @@ def _refuse_others(
 
 
 def _fields(
-    data: bytes, start: int, stop: int, file: str
+    data: bytes, start: int, stop: int, file: str, most: int
 ) -> Iterator[tuple[int, int | float | slice, int]]:
-    """Yield (number, value, offset) of a message's fields; a slice is where its bytes lie."""
-    at = start
+    """Yield (number, value, offset) of a message's fields; a slice is where its bytes lie.
+
+    Raises: FileError for more than `most` fields, and for what is no message.
+    """
+    at, left = start, most
     while at < stop:
         begun = at
-        tag, at = _varint(data, at, stop, file)
+        left -= 1
+        if left < 0:
+            raise FileError(file, f"more than {most} fields in a message", offset=begun)
+        # Most numbers are one byte, and a vocabulary has a million of them.
+        if data[at] < 128:
+            tag, at = data[at], at + 1
+        else:
+            tag, at = _varint(data, at, stop, file)
         kind, value = tag & 7, 0
         if kind == VARINT:
             value, at = _varint(data, at, stop, file)
             yield tag >> 3, value, begun
             continue
         if kind == DELIMITED:
-            length, at = _varint(data, at, stop, file)
+            if at < stop and data[at] < 128:
+                length, at = data[at], at + 1
+            else:
+                length, at = _varint(data, at, stop, file)
         elif kind in (FIXED32, FIXED64):
             length = 4 if kind == FIXED32 else 8
         else:
@@ -152,9 +164,10 @@ def _varint(data: bytes, at: int, stop: int, file: str) -> tuple[int, int]:
     raise FileError(file, "a number of more than ten bytes", offset=at)
 
 
-def _text(data: bytes, value: Any, field: str, file: str) -> str:
+def _text(data: bytes, value: Any, id: int, file: str) -> str:
     if value is None:
         return ""
+    field = f"pieces[{id}]"
     if not isinstance(value, slice):
         raise FileError(file, "found a number, expected a text", field=field)
     try:
@@ -164,7 +177,7 @@ def _text(data: bytes, value: Any, field: str, file: str) -> str:
         raise FileError(file, "is not UTF-8", field=field, offset=offset) from None
 
 
-def _float(value: Any, field: str, file: str) -> float:
+def _float(value: Any, id: int, file: str) -> float:
     if isinstance(value, float):
         return value
-    raise FileError(file, "its score is no 32-bit number", field=field)
+    raise FileError(file, "its score is no 32-bit number", field=f"pieces[{id}]")

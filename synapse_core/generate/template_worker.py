@@ -7,55 +7,84 @@ output. It imports nothing of Synapse: starting it must be quick and what it can
 from __future__ import annotations
 
 import json
+import os
 import sys
 from typing import Any
 
 MOST_POWER_BITS = 4096
 MOST_REPEATED = 1 << 20
+MOST_MESSAGE = 500
 
 
 def main() -> None:
     """Answer the request on standard input."""
     request = json.load(sys.stdin)
-    _bound(request["limits"])
     sys.path[:] = request["path"]
-    json.dump(_answer(request), sys.stdout)
+    json.dump(answer(request), sys.stdout)
 
 
-def _bound(limits: dict[str, int]) -> None:
-    """Set what the process may use at most, where the system can (not on Windows)."""
+def answer(request: dict[str, Any]) -> dict[str, Any]:
+    """Bound this process for good, then render; the answer is {"text"} or {"error", "line"}."""
+    import jinja2
+
+    environment = _environment()
+    _bound(request["limits"])
+    try:
+        return {"text": _render(environment, request)}
+    except jinja2.TemplateSyntaxError as error:
+        return {"error": f"not a template: {_plain(error.message)}", "line": error.lineno}
+    except (MemoryError, RecursionError) as error:
+        return {"error": f"stopped: {type(error).__name__}", "line": _line_of(error)}
+    except Exception as error:
+        message = f"{type(error).__name__}: {_plain(error)}"
+        return {"error": message, "line": _line_of(error)}
+
+
+def _bound(limits: dict[str, Any]) -> None:
+    """Set what the process may use from here on, where the system can (not on Windows).
+
+    One call in C (`'x'|center(10**9)`, `10|round(10**9, 'ceil')`) is as long as any loop, so
+    that only the system can end it: by a timer whose signal nobody handles.
+    """
     try:
         import resource
+        import signal
     except ImportError:
         return
     for kind, most in (
-        (resource.RLIMIT_CPU, limits["cpu_s"]),
-        (resource.RLIMIT_AS, limits["memory_bytes"]),
+        (resource.RLIMIT_AS, _virtual_bytes() + limits["memory_bytes"]),
         (resource.RLIMIT_FSIZE, 0),
         (resource.RLIMIT_CORE, 0),
+        (resource.RLIMIT_NPROC, 0),
     ):
         try:
             resource.setrlimit(kind, (most, most))
         except (OSError, ValueError):
             continue  # the parent's wall clock still holds
+    signal.signal(signal.SIGPROF, signal.SIG_DFL)
+    signal.setitimer(signal.ITIMER_PROF, limits["cpu_s"])
 
 
-def _answer(request: dict[str, Any]) -> dict[str, Any]:
-    import jinja2
-
+def _virtual_bytes() -> int:
+    """Return what the process has mapped, 0 where the system does not say."""
     try:
-        return {"text": _render(request)}
-    except jinja2.TemplateSyntaxError as error:
-        return {"error": f"not a template: {error.message}", "line": error.lineno}
-    except (MemoryError, RecursionError) as error:
-        return {"error": f"stopped: {type(error).__name__}"}
-    except Exception as error:
-        message = f"{type(error).__name__}: {error}"[:500].replace("\n", " ")
-        return {"error": message, "line": _line_of(error)}
+        with open("/proc/self/statm", encoding="ascii") as file:
+            pages = int(file.read().split()[0])
+    except OSError:
+        return 0
+    return pages * os.sysconf("SC_PAGE_SIZE")
 
 
-def _render(request: dict[str, Any]) -> str:
-    environment = _environment()
+def _plain(error: object) -> str:
+    """Return what an error says as one line of printable characters, not all of it."""
+    try:
+        text = str(error)[:MOST_MESSAGE]
+    except Exception:
+        return "no message"
+    return " ".join("".join(c if c.isprintable() else " " for c in text).split())
+
+
+def _render(environment: Any, request: dict[str, Any]) -> str:
     most = int(request["limits"]["output"])
     parts: list[str] = []
     size = 0
@@ -105,13 +134,27 @@ def _environment() -> Any:
     def raise_exception(message: str) -> None:
         raise TemplateError(message)
 
-    def tojson(value: Any, indent: int | None = None, **options: Any) -> str:
-        options.setdefault("ensure_ascii", False)
-        return json.dumps(value, indent=indent, **options)
+    # transformers' signature; json.dumps would call what a template hands it as `cls`.
+    def tojson(
+        value: Any,
+        ensure_ascii: bool = False,
+        indent: int | str | None = None,
+        separators: tuple[str, str] | None = None,
+        sort_keys: bool = False,
+    ) -> str:
+        return json.dumps(
+            value,
+            ensure_ascii=ensure_ascii,
+            indent=indent,
+            separators=separators,
+            sort_keys=sort_keys,
+        )
 
     environment = Sandbox(
         trim_blocks=True, lstrip_blocks=True, extensions=[Generation, loopcontrols]
     )
+    # Filler text for designers; no model's template needs it.
+    environment.globals.pop("lipsum")
     environment.filters["tojson"] = tojson
     environment.globals["raise_exception"] = raise_exception
     environment.globals["strftime_now"] = lambda form: datetime.now().strftime(form)

@@ -14,15 +14,17 @@ import attrs
 from synapse_core.errors import FileError, UsageError
 from synapse_core.generate.assets import REFUSED
 from synapse_core.generate.byte_alphabet import BYTE_OF_CHARACTER
+from synapse_core.generate.merges_check import check_merges, without_lists
 from synapse_core.generate.spec_check import check_spec
 from synapse_core.generate.special_tokens import special_tokens
 from synapse_core.generate.tokenizer import SpecialTokens, decode_pieces
+from synapse_core.loaders.json_bounds import TOKENIZER, uncollected
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer as Engine
 
-# The largest real file (Gemma 3) has 33 MB.
-MOST_BYTES = 64 << 20
+# From this size on a file's short parts are tried before its long ones.
+LARGE = 1 << 20
 MOST_TEXT = 16 << 20
 PROBE = "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaab The quick — 你好 🚀\n\t1234567890 ___<<<"
 BYTE_TOKEN = re.compile(r"<0x([0-9A-Fa-f]{2})>")
@@ -117,18 +119,24 @@ def load_tokenizer(files: Mapping[str, str], where: str = "") -> JsonTokenizer:
         raise FileError(where or "tokenizer", files[REFUSED])
     if text is None:
         raise FileError(name, "missing; text needs it (ids alone do not: `synapse logits`)")
-    if len(text) > MOST_BYTES:
-        raise FileError(name, f"{len(text)} characters; at most {MOST_BYTES}")
+    if len(text) > TOKENIZER.file:
+        raise FileError(name, f"{len(text)} characters; at most {TOKENIZER.file}")
     spec = parse_object(text, name)
     check_spec(spec, name)
+    check_merges(spec.get("model"), name)
+    to_bytes, leading_space = _decoder(spec.get("decoder"))
+    rest = without_lists(spec) if len(text) > LARGE else None
+    # The engine needs as much again as the values that were just checked.
+    del spec
     with _contained(name, "loading"):
         from tokenizers import Tokenizer as Engine
 
+        if rest is not None:
+            Engine.from_str(json.dumps(rest))
         engine = Engine.from_str(text)
         engine.no_truncation()
         engine.no_padding()
         engine.encode(PROBE)
-    to_bytes, leading_space = _decoder(spec.get("decoder"))
     added = engine.get_added_tokens_decoder()
     hidden = frozenset(id for id, token in added.items() if token.special)
     # In a vocabulary of bytes, an added token alone stands for the characters that it shows.
@@ -144,7 +152,8 @@ def parse_object(text: str, name: str) -> dict[str, Any]:
     Raises: FileError.
     """
     try:
-        value = json.loads(text)
+        with uncollected():
+            value = json.loads(text)
     except (ValueError, RecursionError) as error:
         raise FileError(name, f"not JSON: {error}") from None
     if not isinstance(value, dict):

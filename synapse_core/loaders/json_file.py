@@ -8,10 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from synapse_core.errors import FileError
+from synapse_core.loaders.json_bounds import PLAIN, check_bounds, uncollected
 from synapse_core.loaders.regular_file import open_regular
-
-# A real config.json has a few kB, the index of a thousand shards a few MB.
-MOST_BYTES = 64 << 20
 
 
 def read_json(path: Path) -> dict[str, Any]:
@@ -20,16 +18,18 @@ def read_json(path: Path) -> dict[str, Any]:
     Raises: FileError naming the file and what is wrong in it.
     """
     with open_regular(path) as (file, size):
-        if size > MOST_BYTES:
-            raise FileError(path, f"has {size} bytes; at most {MOST_BYTES} are read as JSON")
+        if size > PLAIN.file:
+            raise FileError(path, f"has {size} bytes; at most {PLAIN.file} are read as JSON")
         return parse_object(path, file.read(size))
 
 
 def parse_object(path: Path, text: bytes) -> dict[str, Any]:
     """Parse bytes that must be one JSON object.
 
-    Raises: FileError naming the file: bad UTF-8 or JSON, a duplicate key, NaN or infinity.
+    Raises: FileError naming the file: bad UTF-8 or JSON, a duplicate key, NaN or infinity, more
+    than may be parsed.
     """
+    check_bounds(path, text)
 
     def pairs(found: list[tuple[str, Any]]) -> dict[str, Any]:
         known = dict(found)
@@ -46,12 +46,13 @@ def parse_object(path: Path, text: bytes) -> dict[str, Any]:
         return value
 
     try:
-        parsed = json.loads(
-            text.decode("utf-8"),
-            object_pairs_hook=pairs,
-            parse_float=number,
-            parse_constant=number,
-        )
+        with uncollected():
+            parsed = json.loads(
+                text.decode("utf-8"),
+                object_pairs_hook=pairs,
+                parse_float=number,
+                parse_constant=number,
+            )
     except UnicodeDecodeError as error:
         raise FileError(path, "is not UTF-8", offset=error.start) from None
     except RecursionError:

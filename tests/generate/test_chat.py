@@ -1,12 +1,13 @@
 from __future__ import annotations
 
 import json
-import time
 
 import pytest
 
 from synapse_core.errors import FileError, UsageError
 from synapse_core.generate import ChatTemplate
+from synapse_core.generate.assets import REFUSED
+from tests.generate.hostile_templates import GOOD, bombs
 
 MESSAGES = [
     {"role": "system", "content": "Be brief."},
@@ -66,34 +67,51 @@ def test_the_templates_own_refusal_is_shown() -> None:
         template(source).render(MESSAGES)
 
 
+@pytest.mark.parametrize("name", GOOD)
+def test_what_real_templates_use_is_there(name: str) -> None:
+    assert template(GOOD[name]).render(MESSAGES)
+
+
 @pytest.mark.parametrize(
-    "source",
-    [
-        "{{ lipsum.__globals__['os'].popen('echo broken').read() }}",
-        "{{ ''.__class__.__mro__[1].__subclasses__() }}",
-        "{{ messages.append(1) }}",
-        "{{ cycler.__init__.__globals__.os.system('true') }}",
-        "{{ ('{0.__class__.__init__.__globals__}'|attr('format'))(messages) }}",
-        "{% include '/etc/passwd' %}",
-        "{{ 9**(9**9) }}",
-        "{{ 'a' * 10**10 }}",
-        "{{ 'a'|center(10**10) }}",
-        "{% for a in range(99999) %}{% for b in range(99999) %}{% endfor %}{% endfor %}",
-        "{% set n = namespace(t='aaaaaaaaaaaaaaaa') %}"
-        "{% for i in range(60) %}{% set n.t = n.t ~ n.t %}{% endfor %}",
-        "{% for a in range(99999) %}{{ 'aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa'"
-        " ~ messages ~ messages ~ messages }}{% endfor %}",
-        "{% macro f() %}{{ f() }}{% endmacro %}{{ f() }}",
-        "{{ " + "(" * 20000 + ")" * 20000 + " }}",
-        "{% if",
-        "{{ nothing.here.at.all }}",
-    ],
+    "name",
+    ["time_round_precision", "growth_doubling", "growth_center", "reaching_cycler_globals"],
 )
-def test_a_hostile_template_is_refused_within_its_bounds(source: str) -> None:
-    begun = time.process_time()
-    with pytest.raises(FileError, match="chat_template"):
-        template(source).render(MESSAGES)
-    assert time.process_time() - begun < 5
+def test_a_hostile_template_is_refused_within_its_bounds(name: str) -> None:
+    # All of them meet the command line in test_hostile_files.py.
+    with pytest.raises(FileError, match="chat_template") as refused:
+        template(bombs()[name]).render(MESSAGES)
+    assert str(refused.value).isprintable()
+
+
+def test_the_bounds_leave_room_for_what_was_said() -> None:
+    long = "🚀" * 2_000_000
+    text = template("{{ messages[0].content }}").render([{"role": "user", "content": long}])
+    assert text == long
+
+
+def test_a_long_conversation_is_rendered_in_time() -> None:
+    said = [{"role": "user", "content": "hello " * 20}] * 3000
+    assert template(CHATML).render(said).count("<|im_end|>") == 3000
+
+
+def test_a_text_that_is_not_unicode_is_the_templates_fault_or_the_users() -> None:
+    with pytest.raises(FileError, match="chat_template: writes a text that is not Unicode"):
+        template("{{ '\\ud800' }}\ud800").render(MESSAGES)
+    with pytest.raises(UsageError, match="not Unicode"):
+        template(CHATML).render([{"role": "user", "content": "\udc80"}])
+
+
+def test_json_is_written_with_the_options_of_transformers_and_no_others() -> None:
+    assert template("{{ {'b': 1, 'a': 'é'}|tojson(sort_keys=true) }}").render(MESSAGES) == (
+        '{"a": "é", "b": 1}'
+    )
+    with pytest.raises(FileError, match="'cls'"):
+        template("{{ 1|tojson(cls=cycler) }}").render(MESSAGES)
+
+
+def test_a_file_whose_tokenizer_was_refused_says_so_and_not_that_it_cannot_chat() -> None:
+    with pytest.raises(FileError, match=r"m\.gguf: tokenizer\.ggml\.merges\[3\]: bad"):
+        ChatTemplate.of({REFUSED: "tokenizer.ggml.merges[3]: bad"}, "m.gguf")
 
 
 def test_a_template_beyond_all_size_is_refused_unread() -> None:

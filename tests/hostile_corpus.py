@@ -1,0 +1,411 @@
+"""All hostile files by reader, each as a model on disk and the command that meets it first.
+
+A `Case` is one file that is bad in a model that is sound elsewhere. `light()` are hundreds of small
+ones, `heavy()` a few for each reader that would take much memory or time; `controls()` are sound.
+"""
+
+from __future__ import annotations
+
+import json
+import struct
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import attrs
+import numpy as np
+
+from synapse_core.testing.gguf_bytes import (
+    GgufBytes,
+    TensorBytes,
+    array,
+    number,
+    text,
+    text_value,
+    texts,
+)
+from tests.generate.hostile_templates import GOOD, bombs
+from tests.generate.hostile_tokenizers import (
+    NORMALIZER,
+    PIECES,
+    TRAINER,
+    config_files,
+    json_files,
+    message,
+    models,
+    piece,
+)
+from tests.loaders.hostile_torch_files import good_files, hostile_files
+from tests.loaders.test_folder_fuzz import CONFIG, INDEX, SHARDS
+from tests.loaders.test_gguf_fuzz import model as gguf_model
+from tests.loaders.test_gguf_hostile import LIES
+from tests.loaders.test_safetensors import DESCRIPTORS, HEADERS
+
+INSPECT, RUN, CHAT, IMPORT = "inspect", "run", "chat", "import-pt"
+READERS = {
+    "gguf": INSPECT,
+    "safetensors": INSPECT,
+    "index": INSPECT,
+    "config": INSPECT,
+    "tokenizer.json": RUN,
+    "tokenizer.model": RUN,
+    "tokenizer_config": RUN,
+    "generation_config": RUN,
+    "template": CHAT,
+    "pickle": IMPORT,
+}
+
+
+@attrs.frozen
+class Case:
+    """`file` in a model holds `data`; its refusal must name the file and have `field` in it."""
+
+    reader: str
+    name: str
+    file: str
+    data: bytes
+    field: str = ""
+
+    @property
+    def id(self) -> str:
+        """Its name among all."""
+        return f"{self.reader}: {self.name}"
+
+    def write(self, folder: Path, sound: dict[str, bytes]) -> list[str]:
+        """Write the model, its other files as they are in a sound one; return the command."""
+        folder.mkdir(parents=True)
+        (folder / self.file).write_bytes(self.data)
+        place = folder
+        if self.file.endswith((".gguf", ".pth")):
+            place = folder / self.file
+        else:
+            without = {"tokenizer.json"} if self.file == "tokenizer.model" else set()
+            if self.file == "chat_template.jinja":
+                without |= {"tokenizer_config.json"}
+            for name in sound.keys() - without - {self.file}:
+                (folder / name).hardlink_to(sound[name].decode())
+        verb = READERS[self.reader]
+        rest = {
+            RUN: ["-p", "hello", "-n", "1", "--backend", "numpy"],
+            CHAT: ["-n", "1", "--backend", "numpy"],
+            IMPORT: ["-o", str(folder / "out.safetensors")],
+        }
+        return [verb, str(place), *rest.get(verb, [])]
+
+
+def plain(value: object) -> bytes:
+    return json.dumps(value).encode()
+
+
+def config_lies() -> Iterator[tuple[str, dict[str, Any] | bytes, str]]:
+    """Yield (name, keys to change or the whole file, words of the refusal)."""
+    for key, values in {
+        "num_hidden_layers": (10**9, 0, -1, "1", 1.5, True, None, [], 10**40),
+        "num_attention_heads": (0, -2, "2", 1 << 40, 2.5, None),
+        "num_key_value_heads": (-1, "1", 1 << 40, 1.5),
+        "hidden_size": (1 << 40, 0, -8, "8", None, {}),
+        "intermediate_size": (1 << 40, 0, -1, "x", None),
+        "vocab_size": (-4, 0, 10**12, "270", None, 1.5),
+        "max_position_embeddings": (-1, 0, "16", 1.5),
+        "rms_norm_eps": (-1, "x", []),
+        "rope_theta": (0, -1, "x"),
+        "hidden_act": ("nothing", 5, [], "__import__('os')"),
+        "architectures": ("LlamaForCausalLM", [], [5], None, {}),
+        "rope_scaling": ({"rope_type": "x"}, {"rope_type": "linear"}, 5, "linear"),
+    }.items():
+        for value in values:
+            yield f"{key} {str(value)[:20]}", {key: value}, key
+    yield "quantized", {"quantization_config": {"quant_method": "gptq", "bits": 99}}, "quant"
+    for name, data in {
+        "empty": b"",
+        "list": b"[]",
+        "text": b'"x"',
+        "cut": plain(CONFIG)[:-3],
+        "twice": b'{"a":1,"a":2}',
+        "nan": b'{"a":NaN}',
+        "infinite": b'{"a":1e400}',
+        "long number": b'{"a":' + b"9" * 100_000 + b"}",
+        "nested": b'{"a":' + b"[" * 100_000,
+        "utf-16": "{}".encode("utf-16"),
+        "latin": b'{"a":"\xff"}',
+        "pickle": b"\x80\x04}.",
+    }.items():
+        yield name, data, ""
+
+
+def safetensors_lies() -> Iterator[tuple[str, bytes, str]]:
+    for name, (header, _) in HEADERS.items():
+        data = header if isinstance(header, bytes) else header.encode()
+        yield name, struct.pack("<Q", len(data)) + data + bytes(8), ""
+    for name, descriptor in DESCRIPTORS.items():
+        data = plain({"some.weight": descriptor})
+        yield name, struct.pack("<Q", len(data)) + data + bytes(8), "tensor 'some.weight'"
+    for length in (0, 1, 1 << 31, 1 << 32, 1 << 63, (1 << 64) - 1):
+        yield f"length {length}", struct.pack("<Q", length) + b"{}" + bytes(8), "header length"
+    yield "nothing", b"", ""
+    yield "seven bytes", bytes(7), ""
+
+
+def index_lies() -> Iterator[tuple[str, bytes, str]]:
+    names = (
+        "../x.safetensors",
+        "/etc/passwd",
+        "/dev/zero",
+        "..\\x",
+        "absent.safetensors",
+        "",
+        "..",
+    )
+    for name in (*names, "config.json", "x\0.safetensors", "a" * 5000 + ".safetensors", ".", INDEX):
+        yield f"shard {name[:20]!r}", plain({"weight_map": {"a": name}}), "'"
+    for value in ([], {}, {"a": None}, {"a": 3}, "x", None, {"a": ["x"]}):
+        yield f"map {value}", plain({"weight_map": value}), "weight_map"
+    yield "no map", b"{}", "weight_map"
+    yield "other tensor", plain({"weight_map": {"a": SHARDS[0]}}), "tensor '"
+    yield "twice", b'{"weight_map":{"a":"x","a":"y"}}', "'a'"
+    yield "cut", b'{"weight_map":', ""
+
+
+def generation_lies() -> Iterator[tuple[str, bytes, str]]:
+    for key, values in {
+        "eos_token_id": ([1] * 99, "x", -1, 1.5, [None], 1 << 40, True),
+        "bos_token_id": ("x", -1, {}, [[1]]),
+        "repetition_penalty": ("x", 0, -1, [], 10**400, True),
+        "stop_strings": (5, ["a"] * 99, [""], ["a" * 2000], [None], {}),
+    }.items():
+        for value in values:
+            yield f"{key} {str(value)[:20]}", plain({key: value}), key
+    for key, value in {
+        "temperature": -1,
+        "top_k": "x",
+        "top_p": 7,
+        "min_p": [],
+        "top_p ": 1,
+    }.items():
+        if not key.endswith(" "):
+            yield f"{key} {value}", plain({"do_sample": True, key: value}), key
+    for name, data in {"cut": b'{"a"', "list": b"[]", "nested": b"[" * 9999, "no": b""}.items():
+        yield name, data, ""
+
+
+def talking_gguf(**changes: bytes) -> GgufBytes:
+    """Return a GGUF model that has a tokenizer and a chat template."""
+    file = gguf_model()
+    file.keys = [key for key in file.keys if not key[0].startswith("tokenizer.")]
+    keys = {
+        "tokenizer.ggml.model": text_value("gpt2"),
+        "tokenizer.ggml.pre": text_value("gpt-2"),
+        "tokenizer.ggml.tokens": texts(["a", "b", "ab", "<e>", "h", "i", "u", "s"]),
+        "tokenizer.ggml.token_type": array("i32", struct.pack("<8i", 1, 1, 1, 3, 1, 1, 1, 1), 8),
+        "tokenizer.ggml.merges": texts(["a b"]),
+        "tokenizer.ggml.eos_token_id": number("u32", 3),
+        "tokenizer.chat_template": text_value(GOOD["plain"]),
+    }
+    file.keys += list((keys | changes).items())
+    return file
+
+
+def light(canary: str) -> Iterator[Case]:
+    """Yield the small ones; what could run code would make the file `canary`."""
+    for name, (data, _) in LIES.items():
+        yield Case("gguf", name, "m.gguf", data, "at byte ")
+    for name, data, field in safetensors_lies():
+        yield Case("safetensors", name, SHARDS[0], data, field)
+    for name, data, field in index_lies():
+        yield Case("index", name, INDEX, data, field)
+    for name, change, field in config_lies():
+        data = change if isinstance(change, bytes) else plain(CONFIG | change)
+        yield Case("config", name, "config.json", data, field)
+    for name, source, wanted in json_files():
+        if wanted:
+            field = wanted.removeprefix("m/tokenizer.json: ")
+            data = source.encode("utf-8", "surrogatepass")
+            yield Case("tokenizer.json", name, "tokenizer.json", data, field)
+    for name, data, wanted in models():
+        field = wanted.partition(": ")[2]
+        yield Case("tokenizer.model", name, "tokenizer.model", data, field)
+    for name, files, wanted in config_files():
+        if "tokenizer_config.json" in files:
+            data = files["tokenizer_config.json"].encode()
+            field = wanted.partition(": ")[2]
+            yield Case("tokenizer_config", name, "tokenizer_config.json", data, field)
+    for key in ("bos_token", "eos_token"):
+        for value in (5, [1], True, {"content": 5}, {}):
+            data = plain({key: value})
+            yield Case("tokenizer_config", f"{key} {value}", "tokenizer_config.json", data, key)
+    for name, data, field in generation_lies():
+        yield Case("generation_config", name, "generation_config.json", data, field)
+    for number_, (name, source) in enumerate(bombs().items()):
+        source = source.replace("{canary}", canary)
+        file = ("tokenizer_config.json", "chat_template.jinja", "m.gguf")[number_ % 3]
+        data = {
+            "tokenizer_config.json": plain({"chat_template": source}),
+            "chat_template.jinja": source.encode(),
+            "m.gguf": talking_gguf(**{"tokenizer.chat_template": text_value(source)}).encode(),
+        }[file]
+        yield Case("template", name, file, data, "chat_template")
+    for name, (data, _) in hostile_files(Path(canary)).items():
+        yield Case("pickle", name, "m.pth", data)
+
+
+def json_bombs(size: int) -> Iterator[tuple[str, bytes]]:
+    """Yield JSON of some size that takes as much as it can."""
+    keys = b",".join(b'"%07d":1000' % n for n in range(size // 15))
+    yield "lists", b'{"a":[' + b"[]," * (size // 3) + b"0]}"
+    yield "objects", b'{"a":[' + b"{}," * (size // 3) + b"0]}"
+    yield "keys", b"{" + keys + b"}"
+    yield "texts", b'{"a":[' + b'"ab",' * (size // 5) + b"0]}"
+    yield "long text", b'{"a":"' + b"x" * size + b'"}'
+    yield "wide text", b'{"a":"' + b"x" * size + "🚀".encode() + b'"}'
+    yield "open", b'{"a":' + b"[" * size
+
+
+def heavy(reader: str) -> Iterator[Case]:
+    """Yield files that are as large or as heavy as a reader takes, and then bad; or larger."""
+    places = {
+        "config": "config.json",
+        "index": INDEX,
+        "tokenizer.json": "tokenizer.json",
+        "safetensors": SHARDS[0],
+        "tokenizer_config": "tokenizer_config.json",
+        "generation_config": "generation_config.json",
+    }
+    if reader in places:
+        yield from heavy_json(reader, places[reader])
+    if reader == "tokenizer.json":
+        for what in ("merge", "id", "decoder", "kind"):
+            data = large_vocabulary(what)
+            yield Case(reader, f"large vocabulary, {what}", "tokenizer.json", data)
+    if reader == "safetensors":
+        yield Case(reader, "many tensors", SHARDS[0], many_tensors(60_000), "tensor '")
+    if reader == "tokenizer.model":
+        for name, data in heavy_models():
+            yield Case(reader, name, "tokenizer.model", data)
+    if reader == "gguf":
+        yield from heavy_headers()
+    if reader == "template":
+        yield Case(reader, "long", "chat_template.jinja", b"x" * (1 << 20), "chat_template")
+        yield Case(reader, "longer", "chat_template.jinja", b"x" * (9 << 20))
+        yield from heavy_vocabularies()
+    if reader == "pickle":
+        for name, (data, _) in hostile_files(Path("canary")).items():
+            if len(data) > 1 << 20:
+                yield Case(reader, name, "m.pth", data)
+
+
+def heavy_json(reader: str, file: str) -> Iterator[Case]:
+    """Yield JSON around what is parsed at most, and beyond."""
+    for size in (900_000, 4 << 20, 9 << 20) if reader == "tokenizer.json" else (900_000, 4 << 20):
+        for name, data in json_bombs(size):
+            if reader in ("tokenizer_config", "generation_config"):
+                data = data[:-1] + b"!"  # an object of anything is a sound one of these
+            if reader == "safetensors":
+                data = struct.pack("<Q", len(data)) + data
+            yield Case(reader, f"{name} of {size}", file, data)
+
+
+def heavy_models() -> Iterator[tuple[str, bytes]]:
+    """Yield models of many pieces or fields."""
+    rest = TRAINER + NORMALIZER
+    many = b"".join(piece(b"%07d" % n) for n in range(250_000))
+    yield "pieces", many + piece(b"0000000") + rest
+    yield "more pieces", many + many + rest
+    yield "empty pieces", message(1, b"") * ((8 << 20) - 9) + b"\xff"
+    yield "fields of a piece", message(1, b"\x18\x01" * (7 << 20)) + b"\xff"
+    numbers = b"".join(b"%c\x01" % (8 * n) for n in range(1, 16))
+    yield "numbers", PIECES + message(1, numbers * (1 << 19)) + b"\xff"
+    yield "unknown fields", b"\x38\x01" * ((8 << 20) - 9)
+
+
+def large_vocabulary(what: str) -> bytes:
+    """Return a vocabulary nearly like the largest real ones, with one thing wrong at its end."""
+    vocab = {f"{n}": n for n in range(200_000)} | {"🚀": 200_000}
+    merges = [["1", f"{n}"] for n in range(9, 99_999)] * 4
+    spec: dict[str, Any] = {"version": "1.0", "model": {"type": "BPE", "vocab": vocab}}
+    spec["model"]["merges"] = [*merges, ["1", "x"]] if what == "merge" else merges
+    if what == "decoder":
+        spec["decoder"] = {"type": "Nothing"}
+    elif what == "id":
+        vocab["x"] = -1
+    elif what == "kind":
+        del spec["model"]["type"]
+        spec["model"]["dropout"] = 7
+    return json.dumps(spec, ensure_ascii=False).encode()
+
+
+def many_tensors(count: int) -> bytes:
+    one = {"dtype": "F32", "shape": [1, 1], "data_offsets": [0, 4]}
+    header = plain({f"model.layers.{n}.w": one for n in range(count)})
+    return struct.pack("<Q", len(header)) + header + bytes(4)
+
+
+def heavy_vocabularies() -> Iterator[Case]:
+    """Yield GGUF vocabularies as large as the largest real ones."""
+    key = "tokenizer.ggml."
+    size = 200_000
+    kinds = array("i32", struct.pack("<i", 1) * size, size)
+    tokens = [f"{n}" for n in range(size)]
+    merges = texts(["1 2"] * 400_000 + ["1 x"])
+    for name, change in {
+        "merges": {"merges": merges},
+        "scores": {
+            "model": text_value("llama"),
+            "scores": array("f32", bytes(4 * size - 4) + b"\xff" * 4, size),
+        },
+        "tokens": {"tokens": texts([*tokens[1:], "1"])},
+        "eos_token_id": {"eos_token_id": number("u32", 1 << 30)},
+    }.items():
+        keys = {"tokens": texts(tokens), "token_type": kinds} | change
+        file = talking_gguf(**{f"{key}{k}": value for k, value in keys.items()})
+        file.tensors[0] = TensorBytes.of("token_embd.weight", np.ones((size, 8), np.float16))
+        yield Case("template", f"gguf vocabulary: {name}", "m.gguf", file.encode(), f"{key}{name}")
+    file = talking_gguf(**{f"{key}tokens": texts([""] * (1 << 20))})
+    yield Case("template", "gguf more texts", "m.gguf", file.encode(), "count")
+
+
+def heavy_headers() -> Iterator[Case]:
+    """Yield GGUF headers as large as may be."""
+    bad = number("u32", 1 << 31)
+    for name, value in {
+        "texts": texts([""] * ((1 << 20) - 9)),
+        "numbers": array("u8", bytes(60 << 20), 60 << 20),
+        "fractions": array("f32", bytes(60 << 20), 15 << 20),
+        "flags": array("bool", bytes(60 << 20), 60 << 20),
+        "long text": text_value(b"x" * (15 << 20)),
+    }.items():
+        file = gguf_model().set(some__thing=value, general__alignment=bad)
+        yield Case("gguf", f"heavy {name}", "m.gguf", file.encode(), "general.alignment")
+    keys = [(f"k{n}", number("u8", 1)) for n in range((1 << 14) - 40)]
+    file = gguf_model()
+    file.keys = [*keys, *file.keys, ("k1", number("u8", 1))]
+    yield Case("gguf", "heavy keys", "m.gguf", file.encode(), "'k1'")
+    table = b"".join(
+        text(f"t{n}") + struct.pack("<IQIQ", 1, 8, 0, 32 * n) for n in range((1 << 15) - 1)
+    )
+    head = struct.pack("<4sIQQ", b"GGUF", 3, (1 << 15) - 1, 0)
+    yield Case("gguf", "heavy tensors", "m.gguf", head + table, "tensor '")
+
+
+def controls(sound: dict[str, bytes]) -> Iterator[Case]:
+    """Yield sound files of the same hands, at least one for each reader."""
+    for reader, file in {
+        "config": "config.json",
+        "index": INDEX,
+        "safetensors": SHARDS[0],
+        "tokenizer.json": "tokenizer.json",
+        "tokenizer_config": "tokenizer_config.json",
+        "generation_config": "generation_config.json",
+    }.items():
+        yield Case(reader, "sound", file, Path(sound[file].decode()).read_bytes())
+    rest = TRAINER + NORMALIZER
+    yield Case("tokenizer.model", "sound", "tokenizer.model", PIECES + rest)
+    yield Case("gguf", "sound", "m.gguf", gguf_model().encode())
+    yield Case("gguf", "sound with a tokenizer", "m.gguf", talking_gguf().encode())
+    yield Case("template", "gguf", "m.gguf", talking_gguf().encode())
+    for name, source in GOOD.items():
+        yield Case("template", name, "chat_template.jinja", source.encode())
+    yield Case(
+        "template", "config", "tokenizer_config.json", plain({"chat_template": GOOD["plain"]})
+    )
+    for name, data in good_files().items():
+        yield Case("pickle", name, "m.pth", data)

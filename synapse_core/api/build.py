@@ -18,6 +18,7 @@ from synapse_core.families import (
     ignored_tensors,
     model_config,
 )
+from synapse_core.formats import Formats
 from synapse_core.generate import HOST_KEY, assets_of_host, read_assets
 from synapse_core.graph import Encoded, Graph, WeightSource
 from synapse_core.hookspecs import Registry
@@ -89,7 +90,8 @@ def build(
     elif kv is not None or context is not None:
         raise UsageError("limits say kv and context already: give either them or the two options")
     built = build_graph(family, config, registry, limits.positions)
-    bound = bind_weights(built, family, checkpoint)
+    formats = Formats(registry)
+    bound = bind_weights(built, family, checkpoint, formats)
     choices: list[Choice] = []
     graph = optimise(
         bound,
@@ -98,6 +100,7 @@ def build(
         declared=declared,
         extra=installed_passes(registry),
         report=choices.append,
+        formats=formats,
     )
     if apart:
         graph = _apart(graph)

@@ -34,12 +34,13 @@ def inspect(
     With --format, memory is what it would be after re-encoding; nothing is re-encoded for it.
     """
     from synapse_core.api import build, default_model, estimate
+    from synapse_core.formats import Formats
     from synapse_core.plugins import default_host
 
     host = default_host()
     built = build(model or default_model(host), host, arith=arith, kv=kv, context=context)
     report = describe(built)
-    needs = estimate(built.program, built.graph, format)
+    needs = estimate(built.program, built.graph, format, Formats(host))
     report["memory"] = {
         "weights_bytes": needs.weights,
         "kv_bytes": needs.kv,

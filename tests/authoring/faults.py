@@ -189,8 +189,8 @@ FAULTS = (
         "quant_format",
         "decode gives float32 of the shape",
         "format.py",
-        "(codes - np.float32(8))",
-        "(codes - np.float64(8)).astype(np.float64)",
+        "return self.split(raw, cols).numbers()",
+        "return self.split(raw, cols).numbers().astype(np.float64)",
         "decode gave float64 (3, 16), it must be float32 (3, 16)",
     ),
     Fault(
@@ -205,19 +205,27 @@ FAULTS = (
         "quant_format",
         "zeros and extremes stay finite",
         "format.py",
-        "return (scale * (codes",
-        "return (scale / scale * scale * (codes",
+        "return Runs(scale, codes",
+        "return Runs(scale / scale * scale, codes",
         "zeros became nan",
     ),
     Fault(
         "quant_format",
         "any bytes can be decoded",
         "format.py",
-        "        codes = np.empty((len(blocks), BLOCK), dtype=np.float32)\n",
-        "        codes = np.empty((len(blocks), BLOCK), dtype=np.float32)\n"
+        "        codes = np.empty((*scale.shape, BLOCK), dtype=np.int8)\n",
+        "        codes = np.empty((*scale.shape, BLOCK), dtype=np.int8)\n"
         "        if not np.isfinite(scale).all():\n"
         "            raise ValueError('a scale is not finite')\n",
         "raised ValueError: a scale is not finite",
+    ),
+    Fault(
+        "quant_format",
+        "is held bit for bit",
+        "format.py",
+        "return self.split(raw, cols).numbers()",
+        "return self.split(raw, cols).numbers() * np.float32(1.5)",
+        "split and decode give other numbers",
     ),
     Fault(
         "quant_format",

@@ -94,16 +94,16 @@ def requantize(
             size = output.stat().st_size
         else:
             made = [put(tensor) for tensor in tensors]
-            size = _write_safetensors(checkpoint, output, made, formats)
+            size = _write_safetensors(checkpoint, output, made, registry)
     return Copy(output, family.name, size, tuple(tensors), notes)
 
 
 def _write_safetensors(
-    checkpoint: Checkpoint, output: Path, tensors: Sequence[WrittenTensor], formats: Formats
+    checkpoint: Checkpoint, output: Path, tensors: Sequence[WrittenTensor], registry: Registry
 ) -> int:
-    files = carried_files(checkpoint.folder)
+    files, formats = carried_files(checkpoint.folder, registry), Formats(registry)
     if output.suffix == SAFETENSORS_SUFFIX:
-        check_beside(files, output)
+        check_beside(files, output, registry)
         with beside(files, output.parent), write_whole(output) as file:
             write_formats(file, tensors, formats)
         return output.stat().st_size

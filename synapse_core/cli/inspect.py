@@ -61,6 +61,7 @@ def describe(built: Built) -> dict[str, Any]:
     """Return what is known of a model, as plain JSON values."""
     from synapse_core.api import ignored_of
     from synapse_core.formats import format_of_code
+    from synapse_core.generate import has_tokenizer
     from synapse_core.program import Tables, functions_of
 
     tables = Tables.of(built.program.image, built.path)
@@ -83,7 +84,7 @@ def describe(built: Built) -> dict[str, Any]:
         },
         "tensors": len(checkpoint.tensors) if checkpoint else None,
         "ignored": [{"tensor": n, "reason": r} for n, r in sorted(ignored_of(built).items())],
-        "tokenizer": "tokenizer.json" in built.assets,
+        "tokenizer": has_tokenizer(built.assets),
         "functions": {
             function.name: {
                 "spaces": {

@@ -79,7 +79,8 @@ def read_raw_rows(
             raise bad(key, f"found {metadata[key]!r:.40}, expected a format and a row's length")
         name, known = said[1], row_formats(formats)
         if name not in known:
-            raise bad(key, f"found {name!r}, expected one of {', '.join(known)}")
+            problem = f"found {name!r}, expected one of {', '.join(known)}"
+            raise bad(key, f"{problem}; a plugin's format needs its plugin installed")
         raw = RawRows(formats.named(name), int(said[2]))
         if not raw.format.accepts(raw.cols):
             block = raw.format.block

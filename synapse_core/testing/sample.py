@@ -6,6 +6,7 @@
 | op | an `OpSample` |
 | weight_loader | a function (folder) → path that writes a small checkpoint there |
 | model | {"hf": a small config.json as a mapping}, a source each |
+| tokenizer | {file name: text}, the files that its reader reads |
 | preprocessor | an array that it takes |
 
 The other kinds need none.

@@ -121,7 +121,7 @@ def _encode(
 ) -> tuple[Weight, Choice]:
     source = weight.source
     assert source is not None
-    if held is stored:
+    if given is stored and held is stored:
         return weight, Choice(weight.name, asked, held.name, source.raw().size, 0.0)
     encoded, error = _encode_in_blocks(source.raw(), weight.cols, stored, given, held)
     choice = Choice(weight.name, asked, held.name, encoded.size, error)

@@ -6,7 +6,7 @@ import re
 
 import attrs
 
-from synapse_core.errors import PluginError, UsageError
+from synapse_core.errors import PluginConflict, PluginError, UsageError
 from synapse_core.formats.carried import CARRIED
 from synapse_core.formats.contract import WeightFormat
 from synapse_core.formats.table import FORMATS, HELD_FORMATS
@@ -19,9 +19,14 @@ NAME = re.compile(r"[a-z0-9_.]{1,32}", re.ASCII)
 
 @attrs.frozen
 class Formats:
-    """The weight formats that there are: without a registry the core's only."""
+    """The weight formats that there are: without a registry the core's only.
+
+    A provider that was picked by `name@distribution` is the one that the name means from then on.
+    """
 
     registry: Registry | None = None
+    _made: dict[str, WeightFormat] = attrs.field(factory=dict, init=False, eq=False, repr=False)
+    _asked: dict[str, str] = attrs.field(factory=dict, init=False, eq=False, repr=False)
 
     def named(self, name: str) -> WeightFormat:
         """Return a format; `name@distribution` picks among two providers.
@@ -38,6 +43,8 @@ class Formats:
             raise UsageError(
                 f"no weight format {name!r}; there are: {', '.join(self.names())}{advice}"
             )
+        if bare in self._made and name in (bare, self._asked[bare]):
+            return self._made[bare]
         found = self.registry.get(KIND, name)
         format: WeightFormat = found() if isinstance(found, type) else found
         if format.name != bare or not NAME.fullmatch(bare):
@@ -50,6 +57,11 @@ class Formats:
                 f"weight format {name!r} has the name of the core's own, and files could not tell"
                 " them apart; it needs another name"
             )
+        if bare in self._made:
+            raise PluginConflict(
+                f"weight formats {self._asked[bare]!r} and {name!r} at once; say one"
+            )
+        self._made[bare], self._asked[bare] = format, name
         return format
 
     def names(self) -> tuple[str, ...]:

@@ -55,7 +55,9 @@ def test_one_call_finds_the_core_s_formats_and_a_plugin_s() -> None:
 
 
 def test_a_class_is_made() -> None:
-    assert formats(Bytes).named("bytes") == Bytes()
+    found = formats(Bytes)
+    assert found.named("bytes") == Bytes()
+    assert found.named("bytes") is found.named("bytes")
 
 
 def test_without_plugins_there_are_the_core_s() -> None:
@@ -70,10 +72,14 @@ def test_an_unknown_name_lists_those_there_are() -> None:
 
 def test_two_providers_are_told_apart_by_distribution() -> None:
     conflict = PluginConflict("quant_format 'bytes' is provided by a and b")
-    found = Formats(With({("quant_format", "bytes"): conflict, ("quant_format", "bytes@a"): Bytes}))
+    both = {("quant_format", f"bytes@{distribution}"): Bytes for distribution in "ab"}
+    found = Formats(With({("quant_format", "bytes"): conflict, **both}))
     with pytest.raises(PluginConflict, match="provided by a and b"):
         found.named("bytes")
     assert found.named("bytes@a") == Bytes()
+    assert found.named("bytes") is found.named("bytes@a")
+    with pytest.raises(PluginConflict, match="'bytes@a' and 'bytes@b' at once"):
+        found.named("bytes@b")
 
 
 @pytest.mark.parametrize(

@@ -1,7 +1,7 @@
 """How a thing of every kind is used once installed: commands, and what each must print.
 
-All run in one folder, in the order of the kinds, on the checkpoint that `python -m synapse_all`
-writes there: a family of `all_parts` that names the attention, feed-forward, norm, position and op.
+All run in one folder, on the checkpoint that `python -m synapse_all` writes there: the family of
+`all_parts` names the attention, feed-forward, norm, position and op.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from synapse_core import registry
 image = np.random.default_rng(1).integers(0, 256, (9, 7, 3)).astype(np.uint8)
 print(registry().get("preprocessor", "mine")().rows(image).shape)
 """
+SAME = "import numpy as np; print((np.load('read.npy') == np.load('asked.npy')).all())"
 Use = tuple[tuple[str, ...], str]
 
 
@@ -42,8 +43,9 @@ USES: dict[str, tuple[Use, ...]] = {
         synapse("quantize checkpoint small --format mine --json", '"given": "mine"'),
         synapse("inspect small --json", '"i8g16"'),
         synapse("verify small --backend cpu --json", '"holds": true'),
-        synapse("logits small --tokens 1,2,3 --backend numpy --arith f32 -o read.npy", ""),
+        synapse("logits small --tokens 1,2,3 --backend numpy -o read.npy", ""),
         synapse("logits checkpoint --tokens 1,2,3 --backend numpy --format mine -o asked.npy", ""),
+        (("python", "-c", SAME), "True"),
         synapse("perplexity checkpoint text.txt --format f32 --format mine", "mine"),
         synapse("run small -n 3 --greedy -p there --json", '"tokens": ['),
     ),

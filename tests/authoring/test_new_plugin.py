@@ -168,7 +168,7 @@ def test_one_of_every_kind_is_used_by_its_verb(used, kind):
 
 
 def test_a_tokenizer_is_used_in_a_conversation(used):
-    done = used.synapse("chat", "checkpoint", "-n", "3", "--greedy", "-v", stdin="there is\n")
+    done = used.synapse("chat", "mixed", "-n", "3", "--greedy", "-v", stdin="there is\n")
     assert done.returncode == 0, done.stderr
     assert "5 prompt tokens" in done.stderr  # `there`, and the four letters behind it
     assert "3 tokens" in done.stderr
@@ -178,7 +178,7 @@ def test_two_tokenizers_for_one_folder_are_not_guessed_between(used):
     both = used.folder / "both"
     both.mkdir()
     for name in ("config.json", "mine_vocabulary.txt", "embedding.weight.npy"):
-        (both / name).write_bytes((used.folder / "checkpoint" / name).read_bytes())
+        (both / name).write_bytes((used.folder / "mixed" / name).read_bytes())
     (both / "tokenizer.json").write_text("{}")
     done = used.synapse("tokenize", "both", "-p", "there")
     assert (done.returncode, done.stdout) == (3, "")
@@ -194,7 +194,7 @@ def test_a_target_that_is_not_there_and_a_folder_that_is_are_refused(used):
         ("mine", "old", 2, "old: is there already"),
         ("mine", "no/new", 3, "there is no folder no"),
     ):
-        done = used.synapse("compile", "checkpoint", "--target", target, "-o", output)
+        done = used.synapse("compile", "mixed", "--target", target, "-o", output)
         assert (done.returncode, said in done.stderr) == (code, True), done.stderr
     assert list((used.folder / "old").iterdir()) == []
     assert not (used.folder / "new").exists()

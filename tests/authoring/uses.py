@@ -1,13 +1,13 @@
 """How a thing of every kind is used once installed: commands, and what each must print.
 
-All run in one folder, on the checkpoint that `python -m synapse_all` writes there: the family of
+All run in one folder, on the mixed that `python -m synapse_all` writes there: the family of
 `all_parts` names the attention, feed-forward, norm, position and op.
 """
 
 from __future__ import annotations
 
 MAKE_CHECKPOINT = ("python", "-m", "synapse_all")
-VERIFY = "verify checkpoint --backend cpu --tokens 1,2,3,4,5 --json"
+VERIFY = "verify mixed --backend cpu --tokens 1,2,3,4,5 --json"
 PREPROCESS = """
 import numpy as np
 from synapse_core import registry
@@ -24,8 +24,8 @@ def synapse(line: str, printed: str) -> Use:
 
 
 def is_named(kind: str) -> Use:
-    """The config of the checkpoint names `mine` of that kind."""
-    return synapse("inspect checkpoint --json", f'"kind": "{kind}", "name": "mine"')
+    """The config of the mixed names `mine` of that kind."""
+    return synapse("inspect mixed --json", f'"kind": "{kind}", "name": "mine"')
 
 
 def shows(printed: str, said: str) -> bool:
@@ -40,33 +40,33 @@ USES: dict[str, tuple[Use, ...]] = {
     "norm": (is_named("norm"), AGREES),
     "position": (is_named("position"), AGREES),
     "quant_format": (
-        synapse("quantize checkpoint small --format mine --json", '"given": "mine"'),
+        synapse("quantize mixed small --format mine --json", '"given": "mine"'),
         synapse("inspect small --json", '"i8g16"'),
         synapse("verify small --backend cpu --json", '"holds": true'),
         synapse("logits small --tokens 1,2,3 --backend numpy -o read.npy", ""),
-        synapse("logits checkpoint --tokens 1,2,3 --backend numpy --format mine -o asked.npy", ""),
+        synapse("logits mixed --tokens 1,2,3 --backend numpy --format mine -o asked.npy", ""),
         (("python", "-c", SAME), "True"),
-        synapse("perplexity checkpoint text.txt --format f32 --format mine", "mine"),
+        synapse("perplexity mixed text.txt --format f32 --format mine", "mine"),
         synapse("run small -n 3 --greedy -p there --json", '"tokens": ['),
     ),
-    "weight_loader": (synapse("inspect checkpoint", "tensors in the file"),),
-    "model": (synapse("inspect checkpoint --json", '"family": "all"'),),
+    "weight_loader": (synapse("inspect mixed", "tensors in the file"),),
+    "model": (synapse("inspect mixed --json", '"family": "all"'),),
     "tokenizer": (
-        synapse("tokenize checkpoint -p there", "261 257"),
-        synapse("run checkpoint -n 3 --greedy -p there --json", '"prompt_tokens": 2'),
-        synapse("perplexity checkpoint text.txt --json", '"tokens": '),
-        synapse("compile checkpoint -o whole.syn --json", '"bytes": '),
+        synapse("tokenize mixed -p there", "261 257"),
+        synapse("run mixed -n 3 --greedy -p there --json", '"prompt_tokens": 2'),
+        synapse("perplexity mixed text.txt --json", '"tokens": '),
+        synapse("compile mixed -o whole.syn --json", '"bytes": '),
         synapse("tokenize whole.syn -p there", "261 257"),
     ),
     # No verb has images yet: the public way is the registry.
     "preprocessor": ((("python", "-c", PREPROCESS), "(1, 3072)"),),
-    "sampler": (synapse("run checkpoint -n 5 --sampler mine -p there --json", '"tokens": ['),),
-    "op": (synapse("graph checkpoint", "= mine("), AGREES),
-    "pass": (synapse("graph checkpoint --stage mine", "linear"),),
-    "backend": (synapse("run checkpoint -n 2 --backend mine -p a --json", '"backend": "mine"'),),
+    "sampler": (synapse("run mixed -n 5 --sampler mine -p there --json", '"tokens": ['),),
+    "op": (synapse("graph mixed", "= mine("), AGREES),
+    "pass": (synapse("graph mixed --stage mine", "linear"),),
+    "backend": (synapse("run mixed -n 2 --backend mine -p a --json", '"backend": "mine"'),),
     "target": (
-        synapse("compile checkpoint --target mine -o exported --json", '"output": "exported"'),
+        synapse("compile mixed --target mine -o exported --json", '"output": "exported"'),
         (("python", "-c", "print(open('exported/manifest.json').read())"), '"target": "mine"'),
     ),
-    "command": (synapse("mine checkpoint -n 1", "embedding.weight"),),
+    "command": (synapse("mine mixed -n 1", "embedding.weight"),),
 }

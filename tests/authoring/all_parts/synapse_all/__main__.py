@@ -1,4 +1,4 @@
-"""Write ./checkpoint: random numbers as .npy files, which the loader `mine` reads, and texts."""
+"""Write ./mixed: random numbers as .npy files, which the loader `mine` reads, and texts."""
 
 import json
 from pathlib import Path
@@ -13,7 +13,7 @@ from synapse_core.families import Fields, build_graph
 CONFIG = {"architectures": ["AllForCausalLM"], "num_hidden_layers": 2}
 TEMPLATE = "{% for message in messages %}{{ message.content }} {% endfor %}"
 
-folder = Path("checkpoint")
+folder = Path("mixed")
 folder.mkdir()
 (folder / "config.json").write_text(json.dumps(CONFIG))
 (folder / "chat_template.jinja").write_text(TEMPLATE)

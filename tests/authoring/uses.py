@@ -1,7 +1,7 @@
 """How a thing of every kind is used once installed: commands, and what each must print.
 
-All run in one folder, on the mixed that `python -m synapse_all` writes there: the family of
-`all_parts` names the attention, feed-forward, norm, position and op.
+All run in one folder, on the checkpoint `mixed` that `python -m synapse_all` writes there: the
+family of `all_parts` names the attention, feed-forward, norm, position and op.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ def synapse(line: str, printed: str) -> Use:
 
 
 def is_named(kind: str) -> Use:
-    """The config of the mixed names `mine` of that kind."""
+    """The config of the checkpoint names `mine` of that kind."""
     return synapse("inspect mixed --json", f'"kind": "{kind}", "name": "mine"')
 
 

@@ -73,6 +73,7 @@ def compile(
     """
     from synapse_core.api import build, default_model
     from synapse_core.api.source import PROGRAM_SUFFIX, is_program
+    from synapse_core.generate.assets import REFUSED
     from synapse_core.plugins import default_host
     from synapse_core.program import write_program
 
@@ -101,6 +102,8 @@ def compile(
     else:
         exporter.export(built.executable(), str(output))
     size = bytes_of(output)
+    if REFUSED in built.assets:
+        click.echo(f"written without a tokenizer: {built.assets[REFUSED]}", err=True)
     choices = [
         {"weight": c.name, "asked": c.asked, "given": c.given, "bytes": c.bytes, "error": c.error}
         for c in built.choices

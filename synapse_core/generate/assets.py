@@ -66,8 +66,8 @@ def read_folder(
     reader that is asked and whose files are not there.
     """
     files = {name: _read(folder / name) for name in ASSETS if (folder / name).exists()}
-    if tokenizer not in (None, CORE) and registry is not None:
-        return files | _asked(folder, str(tokenizer), registry)
+    if tokenizer is not None and tokenizer != CORE:
+        return files | _asked(folder, tokenizer, registry)
     core = [name for name in ("tokenizer.json", SENTENCEPIECE) if (folder / name).exists()]
     readers, problems = ({}, []) if tokenizer else claiming_readers(_has(folder), registry)
     if len(readers) + bool(core) > 1:
@@ -90,7 +90,8 @@ def _has(folder: Path) -> Callable[[str], bool]:
 
 def _asked(folder: Path, name: str, registry: Registry | None) -> dict[str, str]:
     """Return the reader's name and the texts of its files."""
-    assert registry is not None
+    if registry is None:
+        raise UsageError(f"tokenizer {name!r} is asked, and no registry was given to find it in")
     reader = reader_named(name, registry)
     missing = [file for file in reader.files if not (folder / file).exists()]
     if missing:

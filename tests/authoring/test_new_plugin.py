@@ -183,6 +183,9 @@ def test_two_tokenizers_for_one_folder_are_not_guessed_between(used):
     done = used.synapse("tokenize", "both", "-p", "there")
     assert (done.returncode, done.stdout) == (3, "")
     assert "say --tokenizer core or --tokenizer mine" in done.stderr
+    done = used.synapse("logits", "both", "--tokens", "1,2", "-o", "both.npy")
+    assert done.returncode == 3  # it has one tensor only: no tokenizer stood in the way of that
+    assert "is missing; the config asks for it" in done.stderr
     done = used.synapse("tokenize", "both", "-p", "there", "--tokenizer", "mine")
     assert done.stdout == "261 257\n"
 

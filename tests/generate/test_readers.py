@@ -116,6 +116,11 @@ def test_a_reader_that_is_asked_and_has_no_file_is_refused(folder: Path) -> None
         read_folder(folder, LETTERS, "letters")
 
 
+def test_an_asked_reader_is_never_left_out_in_silence(folder: Path) -> None:
+    with pytest.raises(UsageError, match="tokenizer 'letters' is asked, and no registry"):
+        read_folder(folder, None, "letters")
+
+
 def test_a_gguf_file_has_its_own(tmp_path: Path) -> None:
     checkpoint = Checkpoint(tmp_path / "m.gguf", "gguf", {}, {}, tmp_path)
     with pytest.raises(UsageError, match=r"'letters' cannot be chosen: .*m\.gguf has its own"):

@@ -245,6 +245,14 @@ FAULTS = (
     ),
     Fault(
         "weight_loader",
+        "opens its sample",
+        "loader.py",
+        "def open(self, path: Path, formats: Formats = CORE_FORMATS)",
+        "def open(self, path: Path)",
+        "raised TypeError",
+    ),
+    Fault(
+        "weight_loader",
         "leaves other files to others",
         "loader.py",
         "return path.is_dir() and",

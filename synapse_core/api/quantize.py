@@ -105,7 +105,8 @@ def _plan_tensor(
     if first is None:
         return Requantized(tensor, names, first, tensor.format)
     given = given_format(first, held[0], formats).name
-    return Requantized(tensor, names, first, given, formats=formats)
+    bare = first.partition("@")[0]
+    return Requantized(tensor, names, bare, given, formats=formats)
 
 
 def _asked(name: str, plan: Sequence[Rule]) -> str | None:

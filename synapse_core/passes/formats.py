@@ -77,7 +77,7 @@ def assign_formats(
         held = carrier_of(given, weight.cols)
         if rule is None and held is stored:
             continue
-        asked = stored.name if rule is None else rule.format
+        asked = stored.name if rule is None else rule.format.partition("@")[0]
         weights[name], choice = _encode(weight, asked, stored, given, held)
         if report is not None:
             report(choice)

@@ -10,7 +10,7 @@ import pytest
 
 import synapse_core as synapse
 from synapse_core.api import build, estimate, requantize
-from synapse_core.errors import FileError, PluginError, UsageError
+from synapse_core.errors import FileError, PluginConflict, PluginError, UsageError
 from synapse_core.formats import Formats
 from synapse_core.loaders import SAFETENSORS
 from synapse_core.program import write_program
@@ -111,6 +111,20 @@ def test_a_plan_may_name_it(folder, plugged, tmp_path) -> None:
     given = {tensor.source.name: tensor.given for tensor in done.tensors}
     assert given["model.layers.0.mlp.up_proj.weight"] == "bytes"
     assert given["model.layers.0.mlp.gate_proj.weight"] == "f32"
+
+
+def test_a_provider_that_was_picked_is_the_one_that_writes_and_runs(folder, tmp_path) -> None:
+    conflict = PluginConflict("quant_format 'bytes' is provided by a and b; say bytes@a or bytes@b")
+    of_two = {("quant_format", "bytes"): conflict, ("quant_format", "bytes@a"): Split()}
+    with pytest.raises(PluginConflict, match="by a and b"):
+        build(folder, With(of_two), format="bytes")
+    done = requantize(folder, tmp_path / "m", With(of_two), format="bytes@a")
+    assert {(tensor.asked, tensor.given) for tensor in done.tensors if tensor.asked} == {
+        ("bytes", "bytes"),
+        ("bytes", "f16"),
+    }
+    picked = logits(folder, With(of_two), format="bytes@a")
+    assert picked.tobytes() == logits(tmp_path / "m", registry(Split())).tobytes()
 
 
 def test_one_whose_split_says_other_numbers_never_runs(folder, tmp_path) -> None:

@@ -94,14 +94,18 @@ def requantize(
             size = output.stat().st_size
         else:
             made = [put(tensor) for tensor in tensors]
-            size = _write_safetensors(checkpoint, output, made, registry)
+            size = _write_safetensors(checkpoint, output, made, registry, formats)
     return Copy(output, family.name, size, tuple(tensors), notes)
 
 
 def _write_safetensors(
-    checkpoint: Checkpoint, output: Path, tensors: Sequence[WrittenTensor], registry: Registry
+    checkpoint: Checkpoint,
+    output: Path,
+    tensors: Sequence[WrittenTensor],
+    registry: Registry,
+    formats: Formats,
 ) -> int:
-    files, formats = carried_files(checkpoint.folder, registry), Formats(registry)
+    files = carried_files(checkpoint.folder, registry)
     if output.suffix == SAFETENSORS_SUFFIX:
         check_beside(files, output, registry)
         with beside(files, output.parent), write_whole(output) as file:

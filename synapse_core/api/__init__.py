@@ -9,6 +9,7 @@ from synapse_core.api.perplexity import Perplexity, perplexity
 from synapse_core.api.requantize import Copy, requantize
 from synapse_core.api.source import default_model, open_checkpoint
 from synapse_core.api.stages import graph_stages, ignored_of
+from synapse_core.api.tokenize import tokenizer_of
 from synapse_core.api.verify import (
     Agreement,
     Reference,
@@ -44,5 +45,6 @@ __all__ = [
     "reencodes",
     "requantize",
     "rounds",
+    "tokenizer_of",
     "verify",
 ]

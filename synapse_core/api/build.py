@@ -9,6 +9,7 @@ from typing import Any
 import attrs
 
 from synapse_core.api.source import is_program, open_checkpoint
+from synapse_core.backends import Executable
 from synapse_core.errors import UsageError
 from synapse_core.families import (
     Family,
@@ -18,7 +19,14 @@ from synapse_core.families import (
     ignored_tensors,
     model_config,
 )
-from synapse_core.generate import HOST_KEY, assets_of_host, read_assets
+from synapse_core.formats import Formats
+from synapse_core.generate import (
+    HOST_KEY,
+    Tokenizer,
+    assets_of_host,
+    open_tokenizer,
+    read_assets,
+)
 from synapse_core.graph import Encoded, Graph, WeightSource
 from synapse_core.hookspecs import Registry
 from synapse_core.loaders import Checkpoint
@@ -45,11 +53,27 @@ class Built:
     config: Mapping[str, Any]
     assets: Mapping[str, str]
     program: Program
-    find_op: Callable[[str], Op]
+    registry: Registry
     graph: Graph | None = None
     checkpoint: Checkpoint | None = None
     definition: Family | None = None
     choices: tuple[Choice, ...] = ()
+
+    @property
+    def find_op(self) -> Callable[[str], Op]:
+        """What resolves an op's name."""
+        return _finder(self.registry)
+
+    def executable(self) -> Executable:
+        """Return what a backend opens and a target exports."""
+        return Executable(self.program, self.find_op, self.graph)
+
+    def tokenizer(self) -> Tokenizer:
+        """Return the model's tokenizer, read anew.
+
+        Raises: FileError when it has none or a bad one.
+        """
+        return open_tokenizer(self.assets, str(self.path), self.registry)
 
 
 def build(
@@ -66,18 +90,28 @@ def build(
     output_rows: int = OUTPUT_ROWS,
     apart: bool = False,
     declared: Collection[str] | None = None,
+    tokenizer: str | None = None,
 ) -> Built:
     """Open a model and lower it.
 
     `format` re-encodes its matrices, `arith` names the arithmetic of its products, `context` is
     how many positions memory is planned for (the model's own, at most 2048, unless said). `limits`
-    says everything at once instead. A `.syn` file has all this fixed. `apart` takes the weights out
+    says everything at once instead. `tokenizer` names the reader of its files where several claim
+    them. A `.syn` file has all this fixed. `apart` takes the weights out
     of the checkpoint's files, so that a program written of them holds nothing but its weights.
 
     Raises: FileError, WeightError and kin for the file; UsageError for the options.
     """
     if is_program(path):
-        _refuse_options(path, limits=limits, format=format, arith=arith, kv=kv, context=context)
+        _refuse_options(
+            path,
+            limits=limits,
+            format=format,
+            arith=arith,
+            kv=kv,
+            context=context,
+            tokenizer=tokenizer,
+        )
         return _built_before(path, registry)
     checkpoint = open_checkpoint(path, registry)
     family = choose_family(checkpoint, registry)
@@ -89,7 +123,8 @@ def build(
     elif kv is not None or context is not None:
         raise UsageError("limits say kv and context already: give either them or the two options")
     built = build_graph(family, config, registry, limits.positions)
-    bound = bind_weights(built, family, checkpoint)
+    formats = Formats(registry)
+    bound = bind_weights(built, family, checkpoint, formats)
     choices: list[Choice] = []
     graph = optimise(
         bound,
@@ -98,10 +133,11 @@ def build(
         declared=declared,
         extra=installed_passes(registry),
         report=choices.append,
+        formats=formats,
     )
     if apart:
         graph = _apart(graph)
-    assets = read_assets(checkpoint)
+    assets = read_assets(checkpoint, registry, tokenizer)
     plain = config.to_json()
     host = host_of(family.name, plain, assets, _parameters(family, checkpoint))
     program = lower(graph, limits, _finder(registry), host)
@@ -111,7 +147,7 @@ def build(
         plain,
         assets,
         program,
-        _finder(registry),
+        registry,
         graph,
         checkpoint,
         family,
@@ -137,7 +173,7 @@ def _built_before(path: Path, registry: Registry) -> Built:
         config if isinstance(config, dict) else {},
         assets_of_host(program.host, path),
         program,
-        _finder(registry),
+        registry,
     )
 
 

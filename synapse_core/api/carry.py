@@ -8,17 +8,19 @@ from pathlib import Path
 
 from synapse_core.errors import FileError
 from synapse_core.files import write_whole
+from synapse_core.generate import reader_files
 from synapse_core.generate.assets import ASSETS, SENTENCEPIECE, most_bytes
+from synapse_core.hookspecs import Registry
 from synapse_core.loaders.regular_file import open_regular
 
 
-def carried_files(folder: Path) -> dict[str, bytes]:
-    """Return those that a model's folder has, by name.
+def carried_files(folder: Path, registry: Registry) -> dict[str, bytes]:
+    """Return those that a model's folder has, by name; those of plugins' tokenizers too.
 
     Raises: FileError for one that is no regular file, or too big.
     """
     found: dict[str, bytes] = {}
-    for name in (*ASSETS, SENTENCEPIECE):
+    for name in (*ASSETS, SENTENCEPIECE, *reader_files(registry)):
         if not (folder / name).exists():
             continue
         with open_regular(folder / name) as (file, size):
@@ -36,12 +38,12 @@ def copy_files(files: Mapping[str, bytes], folder: Path) -> None:
             file.write(content)
 
 
-def check_beside(files: Mapping[str, bytes], output: Path) -> None:
+def check_beside(files: Mapping[str, bytes], output: Path, registry: Registry) -> None:
     """Check that they can stand beside a file: others of their names would be another model's.
 
     Raises: FileError naming the one that is there and differs, or is not of this model at all.
     """
-    present = carried_files(output.parent)
+    present = carried_files(output.parent, registry)
     for name, content in present.items():
         if files.get(name) != content:
             problem = f"is another model's; {output.name} needs a folder of its own"

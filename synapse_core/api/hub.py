@@ -11,9 +11,12 @@ import attrs
 from synapse_core.api.hub_access import access
 from synapse_core.api.hub_files import choose_files
 from synapse_core.errors import FileError, Unavailable, UsageError
+from synapse_core.generate import reader_files
+from synapse_core.hookspecs import Registry
 from synapse_core.loaders.json_file import read_json
 from synapse_core.loaders.regular_file import inside
 from synapse_core.loaders.safetensors import CONFIG, INDEX, SINGLE, SUFFIX
+from synapse_core.plugins import default_host
 
 _PART = r"[A-Za-z0-9][A-Za-z0-9._-]{0,95}"
 _REVISION = r"[A-Za-z0-9][A-Za-z0-9._/-]{0,127}"
@@ -70,7 +73,13 @@ def name_of(text: str) -> HubName | None:
     return name
 
 
-def pull(name: HubName, *, pattern: str | None = None, progress: bool = False) -> Pulled:
+def pull(
+    name: HubName,
+    *,
+    pattern: str | None = None,
+    progress: bool = False,
+    registry: Registry | None = None,
+) -> Pulled:
     """Download a model into the hub's cache, or find it there; files that are whole are kept.
 
     The branch's name is written last, so that an interrupted pull never passes for a model.
@@ -78,16 +87,17 @@ def pull(name: HubName, *, pattern: str | None = None, progress: bool = False) -
     Raises: Unavailable (no package, no network, gated), UsageError (no such model, a choice to
     make), FileError (no weights that a loader reads, a cache that cannot be written).
     """
+    more = reader_files(registry or default_host())
     with access(str(name), progress=progress) as hub:
         if hub.offline:
             folder = _snapshot(Path(hub.cache), name)
             if folder is None:
                 raise Unavailable(f"{name} is not in the cache and HF_HUB_OFFLINE is set")
             names: Iterable[str] = sorted(path.name for path in folder.iterdir())
-            companions, weights = choose_files(str(name), names, pattern)
+            companions, weights = choose_files(str(name), names, pattern, more)
         else:
             commit, names = hub.list_files(name.repository, name.revision)
-            companions, weights = choose_files(str(name), names, pattern)
+            companions, weights = choose_files(str(name), names, pattern, more)
             hub.download(name.repository, commit, companions)
             hub.download(name.repository, commit, weights)
             folder = hub.download(name.repository, name.revision, (*companions, *weights))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from fnmatch import fnmatchcase
 
 from synapse_core.errors import FileError, UsageError
@@ -16,12 +16,15 @@ _SHOWN = 8
 Files = tuple[str, ...]
 
 
-def choose_files(model: str, names: Iterable[str], pattern: str | None) -> tuple[Files, Files]:
+def choose_files(
+    model: str, names: Iterable[str], pattern: str | None, more: Collection[str] = ()
+) -> tuple[Files, Files]:
     """Return the companions (configs, tokenizer, template) and the weights to pull.
 
     Weights are those that `pattern` matches; without one, the first of these that there is:
-    model.safetensors, its shards, the only .safetensors, the only .gguf. Nothing else is ever
-    pulled, no pickle and no code, and nothing out of a folder within the repository.
+    model.safetensors, its shards, the only .safetensors, the only .gguf. `more` are names of other
+    companions, those that plugins' tokenizers read. Nothing else is ever pulled, no pickle and no
+    code, and nothing out of a folder within the repository.
 
     Raises: UsageError when a choice is left or the pattern matches none; FileError when there are
     no weights.
@@ -31,7 +34,7 @@ def choose_files(model: str, names: Iterable[str], pattern: str | None) -> tuple
     if not readable:
         raise FileError(model, f"has no weights to pull (safetensors or GGUF){_pickles(here)}")
     weights = _matching(model, here, pattern) if pattern else _default(model, readable)
-    companions = [name for name in here if name in ASSETS]
+    companions = [name for name in here if name in ASSETS or name in more]
     sharded = any(name.endswith(SUFFIX) and name != SINGLE for name in weights)
     if sharded and INDEX in here:
         companions.append(INDEX)

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 import attrs
 
-from synapse_core.formats import CARRIED, format_named
+from synapse_core.formats import CORE_FORMATS, Formats, carrier_of
 from synapse_core.graph import Graph, Weight
 from synapse_core.passes.formats import given_format
 from synapse_core.program import Limits, Program, Tables, functions_of
@@ -28,7 +28,12 @@ class Memory:
         return self.weights + self.kv + self.recurrent + self.arena
 
 
-def estimate(program: Program, graph: Graph | None = None, format: str | None = None) -> Memory:
+def estimate(
+    program: Program,
+    graph: Graph | None = None,
+    format: str | None = None,
+    formats: Formats = CORE_FORMATS,
+) -> Memory:
     """Estimate what running a program needs with all its slots full.
 
     With the graph, `format` tells what its matrices would be held in.
@@ -43,7 +48,7 @@ def estimate(program: Program, graph: Graph | None = None, format: str | None = 
         for group in tables.groups
     ]
     if graph is not None:
-        weights = sum(_held_bytes(weight, format) for weight in graph.weights.values())
+        weights = sum(_held_bytes(weight, format, formats) for weight in graph.weights.values())
     else:
         places = {(int(w["segment"]), int(w["offset"])): w for w in tables.weights}
         weights = sum(int(w["rows"]) * int(w["row_bytes"]) for w in places.values())
@@ -80,9 +85,9 @@ def _pages(positions: int, window: int, rows: int) -> int:
     return -(-kept // PAGE_ROWS)
 
 
-def _held_bytes(weight: Weight, format: str | None) -> int:
-    stored = weight.type.format
-    held = format_named(stored)
-    if weight.rows > 1 and (format is not None or stored in CARRIED):
-        held = given_format(format or stored, weight)
+def _held_bytes(weight: Weight, format: str | None, formats: Formats) -> int:
+    held = formats.named(weight.type.format)
+    if weight.rows > 1:
+        given = held if format is None else given_format(format, weight, formats)
+        held = carrier_of(given, weight.cols)
     return weight.rows * held.row_bytes(weight.cols)

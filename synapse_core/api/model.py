@@ -13,7 +13,7 @@ import numpy as np
 from synapse_core.api.build import OUTPUT_ROWS, PREFILL_ROWS, Built, build
 from synapse_core.api.choose import choose_backend
 from synapse_core.api.source import default_model
-from synapse_core.backends import Executable, Session
+from synapse_core.backends import Session
 from synapse_core.errors import UsageError
 from synapse_core.generate import (
     ChatTemplate,
@@ -23,7 +23,7 @@ from synapse_core.generate import (
     RepetitionPenalty,
     Sampler,
     Tokenizer,
-    load_tokenizer,
+    has_tokenizer,
     make_sampler,
     prompt_ids,
 )
@@ -70,7 +70,7 @@ class Model:
         Raises: FileError when it has none or a bad one.
         """
         if self._tokenizer is None:
-            self._tokenizer = load_tokenizer(self.built.assets, str(self.built.path))
+            self._tokenizer = self.built.tokenizer()
         return self._tokenizer
 
     @property
@@ -123,13 +123,13 @@ class Model:
             ids = prompt_ids(self.tokenizer, prompt)
         else:
             ids = list(prompt)
-        has_tokenizer = isinstance(prompt, str) or "tokenizer.json" in self.built.assets
+        textual = isinstance(prompt, str) or has_tokenizer(self.built.assets)
         return Generation(
             self.decoder,
             sampler or make_sampler(temperature, top_k, top_p, seed, min_p),
             ids,
             max_tokens,
-            tokenizer=self.tokenizer if has_tokenizer else None,
+            tokenizer=self.tokenizer if textual else None,
             continues=bool(prompt) and messages is None,
             stopped=stopped,
             penalty=RepetitionPenalty(repetition_penalty, repetition_window),
@@ -166,6 +166,7 @@ def load(
     rows: int = PREFILL_ROWS,
     output_rows: int = OUTPUT_ROWS,
     threads: int | None = None,
+    tokenizer: str | None = None,
     registry: Registry | None = None,
 ) -> Model:
     """Load a model: a folder, a .safetensors, .gguf or .syn file, or None for the installed one.
@@ -185,6 +186,6 @@ def load(
         context=context,
         rows=rows,
         output_rows=output_rows,
+        tokenizer=tokenizer,
     )
-    executable = Executable(built.program, built.find_op, built.graph)
-    return Model(built, chosen.name, chosen.open(executable, threads=threads))
+    return Model(built, chosen.name, chosen.open(built.executable(), threads=threads))

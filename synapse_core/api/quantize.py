@@ -14,7 +14,7 @@ import numpy as np
 
 from synapse_core.errors import UsageError
 from synapse_core.families import Family, ignored_tensors
-from synapse_core.formats import format_named
+from synapse_core.formats import CORE_FORMATS, Formats
 from synapse_core.graph import Graph, Weight
 from synapse_core.loaders import Checkpoint, FileTensor
 from synapse_core.loaders.written import WrittenTensor
@@ -44,13 +44,14 @@ class Requantized:
     given: str
     lost: float = 0.0
     total: float = 0.0
+    formats: Formats = CORE_FORMATS
 
     @property
     def bytes(self) -> int:
         """Its bytes in the output."""
         if self.given == self.source.format:
             return self.source.data.size
-        return self.source.rows * format_named(self.given).row_bytes(self.source.cols)
+        return self.source.rows * self.formats.named(self.given).row_bytes(self.source.cols)
 
     @property
     def error(self) -> float:
@@ -59,7 +60,11 @@ class Requantized:
 
 
 def plan_tensors(
-    checkpoint: Checkpoint, graph: Graph, family: Family, plan: Sequence[Rule]
+    checkpoint: Checkpoint,
+    graph: Graph,
+    family: Family,
+    plan: Sequence[Rule],
+    formats: Formats = CORE_FORMATS,
 ) -> list[Requantized]:
     """Return what every tensor of a checkpoint becomes, in the order of the file.
 
@@ -76,13 +81,15 @@ def plan_tensors(
     planned: list[Requantized] = []
     for name, tensor in checkpoint.tensors.items():
         if name in holders:
-            planned.append(_plan_tensor(tensor, holders[name], plan))
+            planned.append(_plan_tensor(tensor, holders[name], plan, formats))
         elif name in ignored:
             planned.append(Requantized(tensor, (), None, tensor.format))
     return planned
 
 
-def _plan_tensor(tensor: FileTensor, held: Sequence[Weight], plan: Sequence[Rule]) -> Requantized:
+def _plan_tensor(
+    tensor: FileTensor, held: Sequence[Weight], plan: Sequence[Rule], formats: Formats
+) -> Requantized:
     names = tuple(weight.name for weight in held)
     if all(weight.rows == 1 for weight in held):
         given = "f32" if tensor.format in FLOATS else tensor.format
@@ -95,9 +102,11 @@ def _plan_tensor(tensor: FileTensor, held: Sequence[Weight], plan: Sequence[Rule
                 f"tensor {tensor.name!r} holds {names[0]!r} and {name!r}: one format for both, not"
                 f" {first or tensor.format} and {format or tensor.format}"
             )
-    if first is None or first == tensor.format:
+    if first is None:
         return Requantized(tensor, names, first, tensor.format)
-    return Requantized(tensor, names, first, given_format(first, held[0]).name)
+    given = given_format(first, held[0], formats).name
+    bare = first.partition("@")[0]
+    return Requantized(tensor, names, bare, given, formats=formats)
 
 
 def _asked(name: str, plan: Sequence[Rule]) -> str | None:
@@ -151,7 +160,7 @@ def _chunks(
             report(rows.size)
             yield rows
             continue
-        stored, format = format_named(source.format), format_named(tensor.given)
+        stored, format = (tensor.formats.named(name) for name in (source.format, tensor.given))
         future = pool.submit(reencode, rows, cols, stored, format)
         waiting.append((rows.size, future))
         if len(waiting) > usable_threads():

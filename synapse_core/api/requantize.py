@@ -16,6 +16,7 @@ from synapse_core.api.source import is_program, open_checkpoint
 from synapse_core.errors import FileError, UsageError
 from synapse_core.families import bind_weights, build_graph, choose_family, model_config
 from synapse_core.files import write_folder, write_whole
+from synapse_core.formats import Formats
 from synapse_core.hookspecs import Registry
 from synapse_core.loaders import Checkpoint
 from synapse_core.loaders.gguf_writer import write_gguf
@@ -60,17 +61,18 @@ def requantize(
         raise UsageError("nothing is asked: give --format, --plan, or both")
     if is_program(source) or is_program(output):
         raise UsageError("a .syn file is made by `synapse compile --format`; name checkpoints")
-    rules = read_plan(plan_file) if plan_file is not None else ()
+    formats = Formats(registry)
+    rules = read_plan(plan_file, formats) if plan_file is not None else ()
     checkpoint = open_checkpoint(source, registry)
     _check_place(checkpoint, output)
     family = choose_family(checkpoint, registry)
     config = model_config(family, checkpoint)
-    graph = bind_weights(build_graph(family, config, registry), family, checkpoint)
+    graph = bind_weights(build_graph(family, config, registry), family, checkpoint, formats)
     if plan_file is not None:
         matrices = (name for name, weight in graph.weights.items() if weight.rows > 1)
         check_plan(plan_file, rules, matrices)
     plan = (*rules, *((Rule("*", format),) if format is not None else ()))
-    tensors = plan_tensors(checkpoint, graph, family, plan)
+    tensors = plan_tensors(checkpoint, graph, family, plan, formats)
     notes: tuple[str, ...] = ()
     gguf: GgufPlan | None = None
     if output.suffix == GGUF_SUFFIX:
@@ -91,23 +93,28 @@ def requantize(
                 write_gguf(file, gguf.keys, gguf.written(put))
             size = output.stat().st_size
         else:
-            size = _write_safetensors(checkpoint, output, [put(tensor) for tensor in tensors])
+            made = [put(tensor) for tensor in tensors]
+            size = _write_safetensors(checkpoint, output, made, registry, formats)
     return Copy(output, family.name, size, tuple(tensors), notes)
 
 
 def _write_safetensors(
-    checkpoint: Checkpoint, output: Path, tensors: Sequence[WrittenTensor]
+    checkpoint: Checkpoint,
+    output: Path,
+    tensors: Sequence[WrittenTensor],
+    registry: Registry,
+    formats: Formats,
 ) -> int:
-    files = carried_files(checkpoint.folder)
+    files = carried_files(checkpoint.folder, registry)
     if output.suffix == SAFETENSORS_SUFFIX:
-        check_beside(files, output)
+        check_beside(files, output, registry)
         with beside(files, output.parent), write_whole(output) as file:
-            write_formats(file, tensors)
+            write_formats(file, tensors, formats)
         return output.stat().st_size
     with write_folder(output) as folder:
         copy_files(files, folder)
         with write_whole(folder / SINGLE) as file:
-            write_formats(file, tensors)
+            write_formats(file, tensors, formats)
     return (output / SINGLE).stat().st_size
 
 

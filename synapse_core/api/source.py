@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from synapse_core.errors import FileError, PluginConflict, PluginError, UsageError
+from synapse_core.formats import Formats
 from synapse_core.hookspecs import Registry
 from synapse_core.loaders import Checkpoint
 
@@ -32,7 +33,7 @@ def open_checkpoint(path: Path, registry: Registry) -> Checkpoint:
         found = registry.get("weight_loader", name)
         loader = found() if isinstance(found, type) else found
         if loader.claims(path):
-            checkpoint: Checkpoint = loader.open(path)
+            checkpoint: Checkpoint = loader.open(path, Formats(registry))
             return checkpoint
     _refuse_pickles(path)
     kind = "folder" if path.is_dir() else "file"

@@ -14,6 +14,7 @@ from synapse_core.families import (
     ignored_tensors,
     model_config,
 )
+from synapse_core.formats import Formats
 from synapse_core.graph import Graph
 from synapse_core.hookspecs import Registry
 from synapse_core.passes import Rule, installed_passes, stages
@@ -43,10 +44,11 @@ def graph_stages(
     config = model_config(family, checkpoint)
     positions = planned_positions(context, config.context)
     graph = build_graph(family, config, registry, positions)
-    graph = bind_weights(graph, family, checkpoint)
+    formats = Formats(registry)
+    graph = bind_weights(graph, family, checkpoint, formats)
     plan = (Rule("*", format),) if format else ()
     extra = installed_passes(registry)
-    return dict(stages(graph, plan=plan, arith=arith, extra=extra))
+    return dict(stages(graph, plan=plan, arith=arith, extra=extra, formats=formats))
 
 
 def ignored_of(built: Built) -> dict[str, str]:

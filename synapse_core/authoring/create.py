@@ -113,7 +113,7 @@ def _words(kind: str, name: str) -> dict[str, str | bool]:
         "package": f"synapse_{kind}_{name}",
         "module": start.module,
         "object": start.object.format(**spelt),
-        "summary": start.summary,
+        "summary": start.summary.format(**spelt),
         "use": start.use.format(**spelt),
         "has_sample": start.sample,
         "contract": "".join(word.capitalize() for word in kind.split("_")) + "Contract",

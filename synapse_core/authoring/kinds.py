@@ -57,7 +57,7 @@ STARTS: Mapping[str, Start] = MappingProxyType(
             module="format",
             object="{Camel}Format",
             summary="4 bits a number, a float16 scale for each 16.",
-            use="`synapse_core.registry().get('quant_format', '{name}')` encodes and decodes.",
+            use="`synapse quantize MODEL OUT --format {name}`, then `synapse run OUT`.",
         ),
         "weight_loader": Start(
             module="loader",
@@ -76,9 +76,11 @@ STARTS: Mapping[str, Start] = MappingProxyType(
         ),
         "tokenizer": Start(
             module="tokenizer",
-            object="{Camel}Tokenizer",
-            summary="An id for each byte, and two that begin and end a text.",
-            use="`synapse_core.registry().get('tokenizer', '{name}')()` encodes and decodes.",
+            object="{Camel}Reader",
+            summary="The longest tokens of a vocabulary file, {name}_vocabulary.txt.",
+            use="`synapse run` and other verbs read a model whose folder has "
+            "`{name}_vocabulary.txt`.",
+            sample=True,
         ),
         "preprocessor": Start(
             module="preprocessor",
@@ -116,7 +118,7 @@ STARTS: Mapping[str, Start] = MappingProxyType(
             module="target",
             object="{Camel}Target",
             summary="A folder with the program and a manifest of what is in it.",
-            use="`synapse_core.registry().get('target', '{name}')().export(executable, folder)`.",
+            use="`synapse compile MODEL --target {name} -o FOLDER`.",
         ),
         "command": Start(
             module="command",

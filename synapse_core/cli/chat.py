@@ -16,6 +16,7 @@ from synapse_core.cli.options import (
     model_argument,
     open_model,
     sampling_options,
+    tokenizer_option,
     verbose_option,
 )
 from synapse_core.cli.sampling import Sampling
@@ -35,6 +36,7 @@ LEAST_ROOM = 32
 @click.option("--system", help="Instructions that stand before the conversation.")
 @sampling_options
 @backend_options
+@tokenizer_option
 @format_options
 @verbose_option
 def chat(
@@ -47,6 +49,7 @@ def chat(
     arith: str | None,
     kv: str | None,
     context: int | None,
+    tokenizer: str | None,
     verbose: bool,
     **sampling: Any,
 ) -> None:
@@ -59,6 +62,7 @@ def chat(
 
     use_utf8()
     options = {"format": format, "arith": arith, "kv": kv, "context": context}
+    options["tokenizer"] = tokenizer
     with open_model(fetch(model), backend, threads=threads, output_rows=1, **options) as loaded:
         template = ChatTemplate.of(loaded.built.assets, str(loaded.built.path))
         chosen = Sampling(**sampling)

@@ -3,17 +3,28 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
-from synapse_core.cli.options import format_options, model_argument
+from synapse_core.cli.options import format_options, model_argument, tokenizer_option
 from synapse_core.cli.output import json_option, print_json, print_table
-from synapse_core.errors import UsageError
+from synapse_core.errors import FileError, UsageError
+
+if TYPE_CHECKING:
+    from synapse_core.backends import Target
+    from synapse_core.hookspecs import Registry
 
 
 @click.command("compile")
 @model_argument(required=False)
-@click.option("-o", "--output", required=True, type=click.Path(path_type=Path), help="The .syn.")
+@click.option(
+    "-o",
+    "--output",
+    required=True,
+    type=click.Path(path_type=Path),
+    help="The .syn, or a target's folder.",
+)
 @click.option(
     "--slots",
     type=click.IntRange(1, 1 << 16),
@@ -35,6 +46,8 @@ from synapse_core.errors import UsageError
     show_default=True,
     help="Positions with logits in one call.",
 )
+@click.option("--target", help="A target that a plugin provides, by name: -o is a new folder.")
+@tokenizer_option
 @format_options
 @json_option
 @click.option("-v", "--verbose", is_flag=True, help="List what every weight was held in.")
@@ -48,15 +61,19 @@ def compile(
     arith: str | None,
     kv: str | None,
     context: int | None,
+    target: str | None,
+    tokenizer: str | None,
     as_json: bool,
     verbose: bool,
 ) -> None:
     """Write MODEL as one .syn file: program, weights, tokenizer, config, chat template.
 
-    The file appears whole or not at all; an old one of its name stays until then.
+    With --target, as that target's files in a new folder. The output appears whole or not at all;
+    an old file of its name stays until then.
     """
     from synapse_core.api import build, default_model
     from synapse_core.api.source import PROGRAM_SUFFIX, is_program
+    from synapse_core.generate.assets import REFUSED
     from synapse_core.plugins import default_host
     from synapse_core.program import write_program
 
@@ -64,7 +81,8 @@ def compile(
     source = model or default_model(host)
     if is_program(source):
         raise UsageError(f"{source} is compiled already; compile the checkpoint it came from")
-    if output.suffix != PROGRAM_SUFFIX:
+    exporter = None if target is None else find_target(target, output, host)
+    if exporter is None and output.suffix != PROGRAM_SUFFIX:
         raise UsageError(f"-o {output}: a program's name ends in {PROGRAM_SUFFIX}")
     built = build(
         source,
@@ -77,9 +95,15 @@ def compile(
         rows=rows,
         output_rows=output_rows,
         apart=format is not None,
+        tokenizer=tokenizer,
     )
-    write_program(built.program, output)
-    size = output.stat().st_size
+    if exporter is None:
+        write_program(built.program, output)
+    else:
+        exporter.export(built.executable(), str(output))
+    size = bytes_of(output)
+    if REFUSED in built.assets:
+        click.echo(f"written without a tokenizer: {built.assets[REFUSED]}", err=True)
     choices = [
         {"weight": c.name, "asked": c.asked, "given": c.given, "bytes": c.bytes, "error": c.error}
         for c in built.choices
@@ -95,3 +119,24 @@ def compile(
             [[c["weight"], c["asked"], c["given"], c["bytes"], f"{c['error']:.2g}"] for c in shown],
         )
     click.echo(f"{output}: {size:,} bytes", err=True)
+
+
+def find_target(name: str, output: Path, registry: Registry) -> Target:
+    """Return an installed target, having looked where its folder will be.
+
+    Raises: UsageError for a folder that is there; FileError for one that has nowhere to be.
+    """
+    found = registry.get("target", name)
+    if output.exists() or output.is_symlink():
+        raise UsageError(f"-o {output}: is there already; a target writes a new folder")
+    if not output.absolute().parent.is_dir():
+        raise FileError(output, f"cannot be written: there is no folder {output.parent}")
+    target: Target = found() if isinstance(found, type) else found
+    return target
+
+
+def bytes_of(output: Path) -> int:
+    """Return the bytes of a file, or of all files of a folder."""
+    if not output.is_dir():
+        return output.stat().st_size
+    return sum(path.stat().st_size for path in output.rglob("*") if path.is_file())

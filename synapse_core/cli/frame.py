@@ -29,6 +29,7 @@ VERBS = {
         "synapse_core.cli.perplexity:perplexity",
         "Score a text, in one weight format or several.",
     ),
+    "tokenize": ("synapse_core.cli.tokenize:tokenize", "Print the ids of a text."),
     "inspect": ("synapse_core.cli.inspect:inspect", "Say what a checkpoint is and needs."),
     "graph": ("synapse_core.cli.graph:graph", "Show a model's graph after any pass."),
     "compile": ("synapse_core.cli.compile:compile", "Write a model as one .syn file."),

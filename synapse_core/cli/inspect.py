@@ -34,12 +34,13 @@ def inspect(
     With --format, memory is what it would be after re-encoding; nothing is re-encoded for it.
     """
     from synapse_core.api import build, default_model, estimate
+    from synapse_core.formats import Formats
     from synapse_core.plugins import default_host
 
     host = default_host()
     built = build(model or default_model(host), host, arith=arith, kv=kv, context=context)
     report = describe(built)
-    needs = estimate(built.program, built.graph, format)
+    needs = estimate(built.program, built.graph, format, Formats(host))
     report["memory"] = {
         "weights_bytes": needs.weights,
         "kv_bytes": needs.kv,
@@ -60,6 +61,7 @@ def describe(built: Built) -> dict[str, Any]:
     """Return what is known of a model, as plain JSON values."""
     from synapse_core.api import ignored_of
     from synapse_core.formats import format_of_code
+    from synapse_core.generate import has_tokenizer
     from synapse_core.program import Tables, functions_of
 
     tables = Tables.of(built.program.image, built.path)
@@ -82,7 +84,7 @@ def describe(built: Built) -> dict[str, Any]:
         },
         "tensors": len(checkpoint.tensors) if checkpoint else None,
         "ignored": [{"tensor": n, "reason": r} for n, r in sorted(ignored_of(built).items())],
-        "tokenizer": "tokenizer.json" in built.assets,
+        "tokenizer": has_tokenizer(built.assets),
         "functions": {
             function.name: {
                 "spaces": {

@@ -113,6 +113,12 @@ def sampling_options(command: Command) -> Command:
     return _all(options, command)
 
 
+def tokenizer_option(command: Command) -> Command:
+    """Add which tokenizer reads the model's files."""
+    help = "Which reads the model's files, where several could: core, or a plugin's by name."
+    return click.option("--tokenizer", help=help)(command)
+
+
 def verbose_option(command: Command) -> Command:
     """Add -v."""
     return click.option("-v", "--verbose", is_flag=True, help="Say more on stderr.")(command)

@@ -16,6 +16,7 @@ from synapse_core.cli.options import (
     holding_options,
     model_argument,
     open_model,
+    tokenizer_option,
 )
 from synapse_core.cli.output import json_option, print_json, print_table
 
@@ -33,6 +34,7 @@ OUTPUT_ROWS = 64
     "--format", "formats", multiple=True, help=f"{FORMAT_HELP} Several times makes a table."
 )
 @click.option("--stride", type=int, help="Tokens between windows; half of --ctx unless said.")
+@tokenizer_option
 @backend_options
 @holding_options
 @json_option
@@ -46,6 +48,7 @@ def perplexity(
     arith: str | None,
     kv: str | None,
     context: int | None,
+    tokenizer: str | None,
     as_json: bool,
 ) -> None:
     """Score TEXTFILE with MODEL: nats a token, perplexity, bits a byte.
@@ -70,6 +73,7 @@ def perplexity(
             arith=arith,
             kv=kv,
             context=planned,
+            tokenizer=tokenizer,
         )
         backend = loaded.backend  # said once
         with loaded:

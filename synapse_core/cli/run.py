@@ -18,6 +18,7 @@ from synapse_core.cli.options import (
     model_argument,
     open_model,
     sampling_options,
+    tokenizer_option,
     verbose_option,
 )
 from synapse_core.cli.output import json_option, print_json
@@ -52,6 +53,7 @@ SILENCE_S = 0.2
     type=click.IntRange(0, 1000),
     help="With --json: each token's log-probability and the K likeliest.",
 )
+@tokenizer_option
 @format_options
 @json_option
 @verbose_option
@@ -68,6 +70,7 @@ def run(
     arith: str | None,
     kv: str | None,
     context: int | None,
+    tokenizer: str | None,
     as_json: bool,
     verbose: bool,
     **sampling: Any,
@@ -83,6 +86,7 @@ def run(
     use_utf8()
     text = _prompt(prompt)
     options = {"format": format, "arith": arith, "kv": kv, "context": context}
+    options["tokenizer"] = tokenizer
     with (
         open_model(fetch(model), backend, threads=threads, output_rows=1, **options) as loaded,
         Interrupts() as interrupts,

@@ -13,7 +13,12 @@ import attrs
 import click
 
 from synapse_core.cli.logits import parse_ids
-from synapse_core.cli.options import format_options, model_argument, open_model
+from synapse_core.cli.options import (
+    format_options,
+    model_argument,
+    open_model,
+    tokenizer_option,
+)
 from synapse_core.cli.output import json_option, print_json, print_table
 from synapse_core.errors import CheckFailed, UsageError
 
@@ -54,6 +59,7 @@ MOST_CHARACTERS = 1 << 16
     "--tolerance", type=click.FloatRange(min=0), help="Largest error, in deviations of the logits."
 )
 @click.option("--seed", type=click.IntRange(min=0), default=0, help="Chooses the tokens.")
+@tokenizer_option
 @format_options
 @json_option
 def verify(
@@ -71,6 +77,7 @@ def verify(
     arith: str | None,
     kv: str | None,
     context: int | None,
+    tokenizer: str | None,
     as_json: bool,
 ) -> None:
     """Compare MODEL's logits with a reference's on the same tokens, seeded ones unless given.
@@ -98,7 +105,7 @@ def verify(
         options["kv"] = "f32"
     with (
         _reference(against, model, original, options) as reference,
-        open_model(model, backend, threads=threads, **options) as tested,
+        open_model(model, backend, threads=threads, tokenizer=tokenizer, **options) as tested,
     ):
         rounded = against == LLAMA_CPP or rounds(tested)
         if against != NUMPY or original is not None:

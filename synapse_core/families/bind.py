@@ -11,7 +11,7 @@ import numpy as np
 
 from synapse_core.errors import WeightError
 from synapse_core.families.contract import Family, Part
-from synapse_core.formats import FORMATS
+from synapse_core.formats import CORE_FORMATS, Formats
 from synapse_core.graph import Graph, Weight
 from synapse_core.loaders import Checkpoint, FileTensor
 
@@ -21,7 +21,9 @@ COMPARE_BYTES = 1 << 24
 WeightMap = Mapping[str, str | Part]
 
 
-def bind_weights(graph: Graph, family: Family, checkpoint: Checkpoint) -> Graph:
+def bind_weights(
+    graph: Graph, family: Family, checkpoint: Checkpoint, formats: Formats = CORE_FORMATS
+) -> Graph:
     """Return the graph with every weight's source in the checkpoint; nothing is copied.
 
     Raises: WeightError naming the tensor: missing, of another shape or format, or used by nothing;
@@ -33,7 +35,7 @@ def bind_weights(graph: Graph, family: Family, checkpoint: Checkpoint) -> Graph:
     for name, weight in graph.weights.items():
         if weight.source is None:
             tensor = _tensor_of(name, names, graph, checkpoint)
-            _check(weight, tensor)
+            _check(weight, tensor, formats)
             used.add(tensor.name)
             weight = attrs.evolve(weight, source=tensor)
         weights[name] = weight
@@ -99,14 +101,14 @@ def _part_of(tensor: FileTensor, name: str, entry: Part, graph: Graph) -> FileTe
     return tensor.part(sum(sizes[:place]), sizes[place])
 
 
-def _check(weight: Weight, tensor: FileTensor) -> None:
+def _check(weight: Weight, tensor: FileTensor, formats: Formats) -> None:
     asked = (weight.cols,) if weight.rows == 1 else (weight.rows, weight.cols)
     if tensor.shape not in (asked, (weight.rows, weight.cols)):
         raise WeightError(
             tensor.file, f"tensor {tensor.name!r} is {tensor.shape}, the config says {asked}"
         )
-    if tensor.format not in FORMATS:
-        known = ", ".join(FORMATS)
+    if not formats.knows(tensor.format):
+        known = ", ".join(formats.names())
         raise WeightError(
             tensor.file,
             f"is stored as {tensor.format}; a weight can be {known}",

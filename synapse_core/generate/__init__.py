@@ -15,8 +15,10 @@ from synapse_core.generate.loop import (
     STOPPED,
     Generation,
 )
+from synapse_core.generate.open_tokenizer import has_tokenizer, open_tokenizer
 from synapse_core.generate.penalty import RepetitionPenalty
 from synapse_core.generate.preprocessor import Preprocessor
+from synapse_core.generate.readers import TokenizerReader, claiming_readers, reader_files
 from synapse_core.generate.sampler import Greedy, Random, Sampler, make_sampler
 from synapse_core.generate.sentencepiece_model import assets_of_sentencepiece
 from synapse_core.generate.settings import Settings, settings_of
@@ -50,18 +52,23 @@ __all__ = [
     "TextPorts",
     "TokenLogprob",
     "Tokenizer",
+    "TokenizerReader",
     "assets_of_clip",
     "assets_of_gguf",
     "assets_of_host",
     "assets_of_sentencepiece",
     "check_messages",
+    "claiming_readers",
     "clean_caption",
+    "has_tokenizer",
     "load_tokenizer",
     "log_softmax",
     "make_sampler",
+    "open_tokenizer",
     "prompt_ids",
     "read_assets",
     "read_clip_merges",
     "read_folder",
+    "reader_files",
     "settings_of",
 ]

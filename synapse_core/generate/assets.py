@@ -9,9 +9,11 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from synapse_core.errors import FileError
+from synapse_core.errors import FileError, UsageError
 from synapse_core.generate.gguf_vocabulary import assets_of_gguf
+from synapse_core.generate.readers import CORE, claiming_readers, reader_named
 from synapse_core.generate.sentencepiece_model import MOST_MODEL_BYTES, assets_of_sentencepiece
+from synapse_core.hookspecs import Registry
 from synapse_core.loaders import Checkpoint
 from synapse_core.loaders.json_bounds import PLAIN, TOKENIZER, JsonBounds, check_bounds
 
@@ -29,29 +31,77 @@ SENTENCEPIECE = "tokenizer.model"
 # In the place of tokenizer.json: why there is none. A model whose tokenizer is not built still
 # answers ids with logits, so the reason waits until a text is asked for.
 REFUSED = "tokenizer.refused"
+# Beside the files that a plugin's reader makes the tokenizer of: the reader's name.
+READER = "tokenizer.reader"
 
 
-def read_assets(checkpoint: Checkpoint) -> dict[str, str]:
+def read_assets(
+    checkpoint: Checkpoint, registry: Registry | None = None, tokenizer: str | None = None
+) -> dict[str, str]:
     """Return the texts of a checkpoint's tokenizer files, by name.
 
-    A GGUF file has its tokenizer inside; whatever lies beside it belongs to others.
+    A GGUF file has its tokenizer inside; whatever lies beside it belongs to others. `registry` and
+    `tokenizer` are as of `read_folder`.
 
-    Raises: FileError for a file that is no regular one, too big, or not UTF-8.
+    Raises: FileError for a file that is no regular one, too big, or not UTF-8; UsageError for a
+    tokenizer that is asked and cannot be this one's.
     """
     if checkpoint.source == "gguf":
+        if tokenizer not in (None, CORE):
+            raise UsageError(
+                f"tokenizer {tokenizer!r} cannot be chosen: {checkpoint.path} has its own inside"
+            )
         return _or_reason(lambda: assets_of_gguf(checkpoint.metadata, checkpoint.path))
-    return read_folder(checkpoint.folder)
+    return read_folder(checkpoint.folder, registry, tokenizer)
 
 
-def read_folder(folder: Path) -> dict[str, str]:
+def read_folder(
+    folder: Path, registry: Registry | None = None, tokenizer: str | None = None
+) -> dict[str, str]:
     """Read those of the files that a folder has, as text.
 
     A `tokenizer.model` is read where there is no `tokenizer.json`; what a folder's own
-    `tokenizer_config.json` says goes before what the model says.
+    `tokenizer_config.json` says goes before what the model says. Files of a plugin's reader are
+    read where it alone claims the folder, or `tokenizer` names it; "core" names the core's.
 
-    Raises: FileError for one that is no regular file, too big, or not UTF-8.
+    Raises: FileError for one that is no regular file, too big, or not UTF-8; UsageError for a
+    reader that is asked and whose files are not there.
     """
     files = {name: _read(folder / name) for name in ASSETS if (folder / name).exists()}
+    if tokenizer is not None and tokenizer != CORE:
+        return files | _asked(folder, tokenizer, registry)
+    core = [name for name in ("tokenizer.json", SENTENCEPIECE) if (folder / name).exists()]
+    readers, problems = ({}, []) if tokenizer else claiming_readers(_has(folder), registry)
+    if len(readers) + bool(core) > 1:
+        claims = {CORE: core[0]} if core else {}
+        claims |= {name: ", ".join(reader.files) for name, reader in readers.items()}
+        told = " and ".join(f"{name!r} ({file})" for name, file in claims.items())
+        options = " or ".join(f"--tokenizer {name}" for name in claims)
+        files.pop("tokenizer.json", None)
+        return {**files, REFUSED: f"several tokenizers claim this folder: {told}; say {options}"}
+    if readers:
+        return files | _asked(folder, next(iter(readers)), registry)
+    if problems and not core:
+        return {**files, REFUSED: f"no tokenizer.json, and {problems[0]}"}
+    return _with_sentencepiece(folder, files)
+
+
+def _has(folder: Path) -> Callable[[str], bool]:
+    return lambda name: (folder / name).exists()
+
+
+def _asked(folder: Path, name: str, registry: Registry | None) -> dict[str, str]:
+    """Return the reader's name and the texts of its files."""
+    if registry is None:
+        raise UsageError(f"tokenizer {name!r} is asked, and no registry was given to find it in")
+    reader = reader_named(name, registry)
+    missing = [file for file in reader.files if not (folder / file).exists()]
+    if missing:
+        raise UsageError(f"tokenizer {name!r} reads {missing[0]!r}, which {folder} does not have")
+    return {READER: name, **{file: _read(folder / file) for file in reader.files}}
+
+
+def _with_sentencepiece(folder: Path, files: dict[str, str]) -> dict[str, str]:
     model = folder / SENTENCEPIECE
     if "tokenizer.json" in files or not model.exists():
         return files

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import attrs
 
+from synapse_core.formats import CORE_FORMATS, Formats
+
 if TYPE_CHECKING:
     import numpy as np
 
@@ -88,8 +90,8 @@ class WeightLoader(Protocol):
         """Whether this path looks like one of its checkpoints; reads a few bytes at most."""
         ...
 
-    def open(self, path: Path) -> Checkpoint:
-        """Open and check it; maps the files, copies no tensor.
+    def open(self, path: Path, formats: Formats = CORE_FORMATS) -> Checkpoint:
+        """Open and check it; maps the files, copies no tensor. `formats` are those installed.
 
         Raises: FileError naming file, field and offset.
         """

@@ -12,6 +12,7 @@ import attrs
 import numpy as np
 
 from synapse_core.errors import FileError
+from synapse_core.formats import CORE_FORMATS, Formats
 from synapse_core.loaders.contract import Checkpoint, FileTensor
 from synapse_core.loaders.gguf_cursor import MOST_HEADER_BYTES, Cursor
 from synapse_core.loaders.gguf_metadata import (
@@ -48,8 +49,8 @@ class GgufLoader:
         except FileError:
             return False
 
-    def open(self, path: Path) -> Checkpoint:
-        """Open a model; its tensors are views into the mapped files.
+    def open(self, path: Path, formats: Formats = CORE_FORMATS) -> Checkpoint:
+        """Open a model; its tensors are views into the mapped files, their types GGUF's own.
 
         Raises: FileError naming file, key or tensor, and byte.
         """

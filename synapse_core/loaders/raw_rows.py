@@ -14,29 +14,34 @@ from pathlib import Path
 import attrs
 
 from synapse_core.errors import FileError
-from synapse_core.formats import HELD_FORMATS, format_named
+from synapse_core.formats import CARRIED, CORE_FORMATS, Formats, WeightFormat
 
 VERSION_KEY, VERSION = "synapse.rows", "1"
 TENSOR_KEY = "synapse.rows:"
-# What U8 tensors can hold: programs hold them, and safetensors has no type for them.
-ROW_FORMATS = tuple(name for name in HELD_FORMATS if name not in ("f32", "f16", "bf16"))
-_SAID = re.compile(r"([a-z0-9_]{1,16}) ([1-9][0-9]{0,9})", re.ASCII)
+# These have types of their own, and what is only read from GGUF is never written.
+_NEVER = ("f32", "f16", "bf16", *CARRIED)
+_SAID = re.compile(r"([a-z0-9_.]{1,32}) ([1-9][0-9]{0,9})", re.ASCII)
+
+
+def row_formats(formats: Formats = CORE_FORMATS) -> tuple[str, ...]:
+    """Return the names of what U8 tensors can hold: safetensors has no type for them."""
+    return tuple(name for name in formats.names() if name not in _NEVER)
 
 
 @attrs.frozen
 class RawRows:
     """The format of a tensor's rows, and how many numbers a row has."""
 
-    format: str
+    format: WeightFormat
     cols: int
 
     def shape_in_bytes(self, rows: int) -> tuple[int, int]:
         """Return the shape that the U8 tensor has in the file."""
-        return rows, format_named(self.format).row_bytes(self.cols)
+        return rows, self.format.row_bytes(self.cols)
 
     def __str__(self) -> str:
         """Return what the metadata say of a tensor."""
-        return f"{self.format} {self.cols}"
+        return f"{self.format.name} {self.cols}"
 
 
 def write_raw_rows(tensors: Mapping[str, RawRows]) -> dict[str, str]:
@@ -47,10 +52,13 @@ def write_raw_rows(tensors: Mapping[str, RawRows]) -> dict[str, str]:
     return {VERSION_KEY: VERSION, **said}
 
 
-def read_raw_rows(path: Path, metadata: Mapping[str, str]) -> dict[str, RawRows]:
+def read_raw_rows(
+    path: Path, metadata: Mapping[str, str], formats: Formats = CORE_FORMATS
+) -> dict[str, RawRows]:
     """Return the tensors that the metadata call raw rows; `check_raw_rows` holds them to it.
 
-    Raises: FileError naming the key: an unknown version, no format of blocks, an impossible width.
+    Raises: FileError naming the key: an unknown version, no format of blocks, an impossible width;
+    PluginConflict or PluginError for a plugin's format that cannot be used.
     """
     keys = [key for key in metadata if key.startswith(VERSION_KEY)]
     if not keys:
@@ -69,11 +77,13 @@ def read_raw_rows(path: Path, metadata: Mapping[str, str]) -> dict[str, RawRows]
         said = _SAID.fullmatch(metadata[key])
         if not key.startswith(TENSOR_KEY) or said is None:
             raise bad(key, f"found {metadata[key]!r:.40}, expected a format and a row's length")
-        raw = RawRows(said[1], int(said[2]))
-        if raw.format not in ROW_FORMATS:
-            raise bad(key, f"found {raw.format!r}, expected one of {', '.join(ROW_FORMATS)}")
-        if not format_named(raw.format).accepts(raw.cols):
-            block = format_named(raw.format).block
+        name, known = said[1], row_formats(formats)
+        if name not in known:
+            problem = f"found {name!r}, expected one of {', '.join(known)}"
+            raise bad(key, f"{problem}; a plugin's format needs its plugin installed")
+        raw = RawRows(formats.named(name), int(said[2]))
+        if not raw.format.accepts(raw.cols):
+            block = raw.format.block
             raise bad(key, f"rows of {raw.cols} are no multiple of the {block} of a block")
         tensors[key.removeprefix(TENSOR_KEY)] = raw
     return tensors

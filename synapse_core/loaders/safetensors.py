@@ -10,6 +10,7 @@ import attrs
 import numpy as np
 
 from synapse_core.errors import FileError
+from synapse_core.formats import CORE_FORMATS, Formats
 from synapse_core.loaders.contract import Checkpoint, FileTensor
 from synapse_core.loaders.json_file import read_json
 from synapse_core.loaders.regular_file import inside, open_regular
@@ -33,7 +34,7 @@ class SafetensorsLoader:
             return (path / SINGLE).exists() or (path / INDEX).exists()
         return path.suffix == SUFFIX
 
-    def open(self, path: Path) -> Checkpoint:
+    def open(self, path: Path, formats: Formats = CORE_FORMATS) -> Checkpoint:
         """Open a checkpoint; its tensors are views into the mapped files.
 
         Raises: FileError naming file, tensor and byte.
@@ -42,29 +43,21 @@ class SafetensorsLoader:
         if not (folder / CONFIG).exists():
             raise FileError(folder / CONFIG, "is not there; it says what model the weights are of")
         metadata = read_json(folder / CONFIG)
-        tensors = self._folder(folder) if path.is_dir() else read_tensors(path)
+        tensors = _read_folder(folder, formats) if path.is_dir() else read_tensors(path, formats)
         return Checkpoint(path, "hf", metadata, tensors, folder)
-
-    def _folder(self, folder: Path) -> Mapping[str, FileTensor]:
-        # transformers takes the single file where both are there; so do we.
-        if (folder / SINGLE).exists():
-            return read_tensors(folder / SINGLE)
-        if not (folder / INDEX).exists():
-            raise FileError(folder, f"has neither {SINGLE} nor {INDEX}")
-        return _read_shards(folder, folder / INDEX)
 
 
 SAFETENSORS = SafetensorsLoader()
 
 
-def read_tensors(path: Path) -> dict[str, FileTensor]:
+def read_tensors(path: Path, formats: Formats = CORE_FORMATS) -> dict[str, FileTensor]:
     """Map one file and return its tensors by name.
 
     Raises: FileError naming the file, and the tensor and byte where one is wrong.
     """
     with open_regular(path) as (file, size):
         length = header_bytes(path, file.read(LENGTH_BYTES), size)
-        entries = parse_header(path, file.read(length), size)
+        entries = parse_header(path, file.read(length), size, formats)
         data = np.memmap(file, dtype=np.uint8, mode="r")
     if len(data) != size:
         raise FileError(path, f"had {size} bytes when opened and has {len(data)} now")
@@ -81,12 +74,21 @@ def read_tensors(path: Path) -> dict[str, FileTensor]:
     }
 
 
-def _read_shards(folder: Path, index: Path) -> dict[str, FileTensor]:
+def _read_folder(folder: Path, formats: Formats) -> Mapping[str, FileTensor]:
+    # transformers takes the single file where both are there; so do we.
+    if (folder / SINGLE).exists():
+        return read_tensors(folder / SINGLE, formats)
+    if not (folder / INDEX).exists():
+        raise FileError(folder, f"has neither {SINGLE} nor {INDEX}")
+    return _read_shards(folder, folder / INDEX, formats)
+
+
+def _read_shards(folder: Path, index: Path, formats: Formats) -> dict[str, FileTensor]:
     shard_of = _weight_map(index, read_json(index).get("weight_map"))
     paths = {name: inside(folder, name, index) for name in sorted(set(shard_of.values()))}
     tensors: dict[str, FileTensor] = {}
     for shard, path in paths.items():
-        for name, tensor in read_tensors(path).items():
+        for name, tensor in read_tensors(path, formats).items():
             if shard_of.get(name) != shard:
                 said = shard_of.get(name, "no shard")
                 problem = f"lies here, {index.name} says {said}"

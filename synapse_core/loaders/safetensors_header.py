@@ -16,6 +16,7 @@ from typing import Any
 import attrs
 
 from synapse_core.errors import FileError
+from synapse_core.formats import CORE_FORMATS, Formats
 from synapse_core.loaders.json_bounds import PLAIN
 from synapse_core.loaders.json_file import parse_object
 from synapse_core.loaders.raw_rows import RawRows, check_raw_rows, read_raw_rows
@@ -58,7 +59,7 @@ class Entry:
     def format(self) -> str:
         """The weight format it is stored in, or the dtype's own name where no op reads it."""
         if self.raw is not None:
-            return self.raw.format
+            return self.raw.format.name
         return FORMAT_OF_DTYPE.get(self.dtype, self.dtype.lower())
 
 
@@ -77,7 +78,9 @@ def header_bytes(path: Path, head: bytes, size: int) -> int:
     return length
 
 
-def parse_header(path: Path, text: bytes, size: int) -> tuple[Entry, ...]:
+def parse_header(
+    path: Path, text: bytes, size: int, formats: Formats = CORE_FORMATS
+) -> tuple[Entry, ...]:
     """Return the tensors that a header names, in the order they lie in the file.
 
     Raises: FileError naming tensor, field and byte.
@@ -85,7 +88,7 @@ def parse_header(path: Path, text: bytes, size: int) -> tuple[Entry, ...]:
     if text[:1] != b"{":
         raise FileError(path, f"begins with {text[:1]!r}, expected '{{'", field="header", offset=8)
     fields = parse_object(path, text)
-    raw = read_raw_rows(path, _metadata(path, fields.pop("__metadata__", {})))
+    raw = read_raw_rows(path, _metadata(path, fields.pop("__metadata__", {})), formats)
     start = LENGTH_BYTES + len(text)
     entries = [_entry(path, name, value, start, size) for name, value in fields.items()]
     entries = _with_raw_rows(path, entries, raw)

@@ -12,7 +12,8 @@ from typing import BinaryIO, Protocol
 
 import attrs
 
-from synapse_core.loaders.raw_rows import ROW_FORMATS, RawRows, write_raw_rows
+from synapse_core.formats import CORE_FORMATS, Formats
+from synapse_core.loaders.raw_rows import RawRows, row_formats, write_raw_rows
 from synapse_core.loaders.safetensors_header import FORMAT_OF_DTYPE, LENGTH_BYTES, NUMBER_BYTES
 from synapse_core.loaders.written import WrittenTensor, checked_chunks
 
@@ -55,9 +56,14 @@ def write_tensors(
             file.write(chunk)
 
 
-def write_formats(file: BinaryIO, tensors: Sequence[WrittenTensor]) -> None:
+def write_formats(
+    file: BinaryIO, tensors: Sequence[WrittenTensor], formats: Formats = CORE_FORMATS
+) -> None:
     """Write tensors of any weight format; other readers see one of raw rows as U8."""
-    raw = {t.name: RawRows(t.format, t.shape[-1]) for t in tensors if t.format in ROW_FORMATS}
+    known = row_formats(formats)
+    raw = {
+        t.name: RawRows(formats.named(t.format), t.shape[-1]) for t in tensors if t.format in known
+    }
     stored = [_Stored(tensor, raw.get(tensor.name)) for tensor in tensors]
     write_tensors(file, stored, {"format": "pt", **write_raw_rows(raw)})
 

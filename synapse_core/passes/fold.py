@@ -5,7 +5,7 @@ from __future__ import annotations
 import attrs
 import numpy as np
 
-from synapse_core.formats import format_named
+from synapse_core.formats import CORE_FORMATS, Formats
 from synapse_core.graph import TRANSFORMS, Constant, Function, Graph, Weight
 from synapse_core.passes.rewrite import (
     makers_of,
@@ -21,24 +21,24 @@ from synapse_core.passes.rewrite import (
 _SCALE_OPTION = {"scale": "factor", "embedding": "scale"}
 
 
-def fold_constants(graph: Graph) -> Graph:
+def fold_constants(graph: Graph, formats: Formats = CORE_FORMATS) -> Graph:
     """Rewrite small vectors to float32 constants, and merge scalings.
 
     A vector (one row) that the file holds in another float format or that has a transform becomes
     a float32 constant; matrices keep their bytes. scale(scale(x)) is one scale, a scale by one is
     none, and a scale of an embedding is the embedding's own.
     """
-    weights = {name: _folded(weight) for name, weight in graph.weights.items()}
+    weights = {name: _folded(weight, formats) for name, weight in graph.weights.items()}
     return map_functions(attrs.evolve(graph, weights=weights), _merge_scales)
 
 
-def _folded(weight: Weight) -> Weight:
+def _folded(weight: Weight, formats: Formats) -> Weight:
     source = weight.source
     if source is None or weight.rows != 1:
         return weight
     if not weight.transform and source.format == "f32":
         return weight
-    numbers = format_named(source.format).decode(source.raw(), weight.cols)
+    numbers = formats.named(source.format).decode(source.raw(), weight.cols)
     if weight.transform:
         numbers = TRANSFORMS[weight.transform](numbers)
     return attrs.evolve(weight, transform="", format=None, source=Constant.of(numbers))

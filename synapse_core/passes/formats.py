@@ -11,23 +11,21 @@ import numpy as np
 from synapse_core.errors import UsageError
 from synapse_core.formats import (
     BLOCK_FORMATS,
-    CARRIED,
+    CORE_FORMATS,
     HELD_FORMATS,
+    CarriedFormat,
+    Formats,
     WeightFormat,
-    format_named,
+    carrier_of,
+    carry,
 )
 from synapse_core.graph import Encoded, Function, Graph, Node, Weight, WeightRef
 from synapse_core.passes.reencode import reencode, relative_error
 from synapse_core.passes.rewrite import map_functions, with_nodes
 
 # What a matrix falls back to, again and again, while its rows do not divide into the blocks.
-FALLBACK = {
-    "q4_k": "q5_0",
-    "q5_k": "q5_1",
-    "q6_k": "q8_0",
-    **dict.fromkeys(("q4_0", "q4_1", "q5_0", "q5_1", "i8g16"), "q8_0"),
-    "q8_0": "f16",
-}
+FALLBACK = {"q4_k": "q5_0", "q5_k": "q5_1", "q8_0": "f16"}
+OTHERS_FALL_BACK = "q8_0"
 ARITHMETIC_OF_FORMAT = {**dict.fromkeys(BLOCK_FORMATS, "a8/32"), "int8": "a8/row"}
 FORMATS_OF_ARITHMETIC = {
     "f32": tuple(HELD_FORMATS),
@@ -57,12 +55,15 @@ class Choice:
 
 
 def assign_formats(
-    graph: Graph, plan: Sequence[Rule], report: Callable[[Choice], None] | None = None
+    graph: Graph,
+    plan: Sequence[Rule],
+    report: Callable[[Choice], None] | None = None,
+    formats: Formats = CORE_FORMATS,
 ) -> Graph:
     """Re-encode the matrices that the first matching rule of the plan asks in another format.
 
-    A matrix in a format that no program holds is re-encoded in that format's carrier where no rule
-    asks otherwise: bit for bit. `report` hears of every choice.
+    What no program holds, asked or stored, is then held in that format's carrier: bit for bit.
+    `report` hears of every choice.
 
     Raises: UsageError for a rule that asks a format which cannot be written.
     """
@@ -71,33 +72,33 @@ def assign_formats(
         if weight.rows == 1 or weight.source is None:
             continue
         rule = next((rule for rule in plan if fnmatchcase(name, rule.pattern)), None)
-        if rule is not None:
-            weights[name], choice = _encode(weight, rule.format, given_format(rule.format, weight))
-        elif weight.source.format in CARRIED:
-            stored = weight.source.format
-            weights[name], choice = _encode(weight, stored, given_format(stored, weight))
-        else:
+        stored = formats.named(weight.source.format)
+        given = stored if rule is None else given_format(rule.format, weight, formats)
+        held = carrier_of(given, weight.cols)
+        if rule is None and held is stored:
             continue
+        asked = stored.name if rule is None else rule.format.partition("@")[0]
+        weights[name], choice = _encode(weight, asked, stored, given, held)
         if report is not None:
             report(choice)
     return attrs.evolve(graph, weights=weights)
 
 
-def given_format(asked: str, weight: Weight) -> WeightFormat:
-    """Return what a matrix is held in where a format is asked, or is stored: that or a fallback.
+def given_format(asked: str, weight: Weight, formats: Formats = CORE_FORMATS) -> WeightFormat:
+    """Return what a matrix is encoded in where a format is asked: that or a fallback.
 
     Raises: UsageError for a format that there is not, or that can only be read.
     """
-    format = format_named(asked)
-    if asked in CARRIED:
+    format = formats.named(asked)
+    if isinstance(format, CarriedFormat):
         if weight.source is None or weight.source.format != asked:
             raise UsageError(
                 f"format {asked!r} can be read, not written;"
-                f" a weight can be held in {', '.join(HELD_FORMATS)}"
+                f" a weight can be held in {', '.join(formats.written())}"
             )
-        return format_named(CARRIED[asked].carrier)
+        return format
     while not format.accepts(weight.cols):
-        format = format_named(FALLBACK[format.name])
+        format = formats.named(FALLBACK.get(format.name, OTHERS_FALL_BACK))
     return format
 
 
@@ -115,29 +116,32 @@ def assign_arithmetic(graph: Graph, asked: str | None = None) -> Graph:
     return map_functions(graph, change)
 
 
-def _encode(weight: Weight, asked: str, format: WeightFormat) -> tuple[Weight, Choice]:
+def _encode(
+    weight: Weight, asked: str, stored: WeightFormat, given: WeightFormat, held: WeightFormat
+) -> tuple[Weight, Choice]:
     source = weight.source
     assert source is not None
-    if format.name == source.format:
-        return weight, Choice(weight.name, asked, format.name, source.raw().size, 0.0)
-    stored = format_named(source.format)
-    encoded, error = _encode_in_blocks(source.raw(), weight.cols, stored, format)
-    choice = Choice(weight.name, asked, format.name, encoded.size, error)
-    held = Encoded(format.name, weight.rows, weight.cols, encoded)
-    return attrs.evolve(weight, source=held, format=format.name), choice
+    if given is stored and held is stored:
+        return weight, Choice(weight.name, asked, held.name, source.raw().size, 0.0)
+    encoded, error = _encode_in_blocks(source.raw(), weight.cols, stored, given, held)
+    choice = Choice(weight.name, asked, held.name, encoded.size, error)
+    new = Encoded(held.name, weight.rows, weight.cols, encoded)
+    return attrs.evolve(weight, source=new, format=held.name), choice
 
 
 def _encode_in_blocks(
-    raw: np.ndarray, cols: int, stored: WeightFormat, format: WeightFormat
+    raw: np.ndarray, cols: int, stored: WeightFormat, given: WeightFormat, held: WeightFormat
 ) -> tuple[np.ndarray, float]:
     """Re-encode rows a block at a time, so that the float32 of a whole matrix never exists."""
     block = max(1, (1 << 22) // max(cols, 1))
-    encoded = np.empty((len(raw), format.row_bytes(cols)), dtype=np.uint8)
+    encoded = np.empty((len(raw), held.row_bytes(cols)), dtype=np.uint8)
     lost = total = 0.0
     for start in range(0, len(raw), block):
-        part = reencode(raw[start : start + block], cols, stored, format)
-        encoded[start : start + block] = part.raw
-        lost, total = lost + part.lost, total + part.total
+        rows = raw[start : start + block]
+        if given is not stored:
+            part = reencode(rows, cols, stored, given)
+            rows, lost, total = part.raw, lost + part.lost, total + part.total
+        encoded[start : start + block] = carry(given, rows, cols)
     return encoded, relative_error(lost, total)
 
 

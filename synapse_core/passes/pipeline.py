@@ -7,6 +7,7 @@ from collections.abc import Callable, Collection, Iterator, Sequence
 import attrs
 
 from synapse_core.errors import GraphError
+from synapse_core.formats import CORE_FORMATS, Formats
 from synapse_core.graph import Graph
 from synapse_core.hookspecs import Registry
 from synapse_core.passes.dead import remove_dead
@@ -42,16 +43,17 @@ def stages(
     declared: Collection[str] | None = None,
     extra: Sequence[Pass] = (),
     report: Callable[[Choice], None] | None = None,
+    formats: Formats = CORE_FORMATS,
 ) -> Iterator[tuple[str, Graph]]:
     """Yield (stage, graph) after every pass, beginning with ("built", graph).
 
     `declared` names the ops that the chosen backend has, None for all; `extra` are plugins' passes,
-    run before the fusions.
+    run before the fusions. `formats` are those that weights are stored or asked in.
     """
     passes = [
         Pass("remove_dead", remove_dead),
-        Pass("assign_formats", lambda g: assign_formats(g, plan, report)),
-        Pass("fold_constants", fold_constants),
+        Pass("assign_formats", lambda g: assign_formats(g, plan, report, formats)),
+        Pass("fold_constants", lambda g: fold_constants(g, formats)),
         Pass("assign_arithmetic", lambda g: assign_arithmetic(g, arith)),
         *extra,
         *FUSIONS,
@@ -77,13 +79,20 @@ def optimise(
     declared: Collection[str] | None = None,
     extra: Sequence[Pass] = (),
     report: Callable[[Choice], None] | None = None,
+    formats: Formats = CORE_FORMATS,
 ) -> Graph:
     """Run all passes; arguments as of `stages`.
 
     Raises: GraphError naming an op that the backend does not declare.
     """
     for _, changed in stages(
-        graph, plan=plan, arith=arith, declared=declared, extra=extra, report=report
+        graph,
+        plan=plan,
+        arith=arith,
+        declared=declared,
+        extra=extra,
+        report=report,
+        formats=formats,
     ):
         graph = changed
     if declared is not None:

@@ -7,14 +7,14 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 
 from synapse_core.errors import FileError
-from synapse_core.formats import HELD_FORMATS
+from synapse_core.formats import CORE_FORMATS, Formats
 from synapse_core.loaders.json_file import read_json
 from synapse_core.passes.formats import Rule
 
 MOST_RULES = 4096
 
 
-def read_plan(path: Path) -> tuple[Rule, ...]:
+def read_plan(path: Path, formats: Formats = CORE_FORMATS) -> tuple[Rule, ...]:
     """Read a JSON object of patterns over weights' names and formats; the first match wins.
 
     Raises: FileError naming file and pattern.
@@ -23,9 +23,10 @@ def read_plan(path: Path) -> tuple[Rule, ...]:
     if not 1 <= len(found) <= MOST_RULES:
         problem = f"has {len(found)} patterns, expected 1 to {MOST_RULES}"
         raise FileError(path, problem)
+    known = formats.written()
     for pattern, format in found.items():
-        if not isinstance(format, str) or format not in HELD_FORMATS:
-            problem = f"found {format!r:.60}, expected one of {', '.join(HELD_FORMATS)}"
+        if not isinstance(format, str) or format.partition("@")[0] not in known:
+            problem = f"found {format!r:.60}, expected one of {', '.join(known)}"
             raise FileError(path, problem, field=f"pattern {pattern[:80]!r}")
     return tuple(Rule(pattern, format) for pattern, format in found.items())
 

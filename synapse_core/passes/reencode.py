@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from synapse_core.formats import CARRIED, I8_G16, WeightFormat
+from synapse_core.formats import WeightFormat, carrier_of, carry
 
 
 class Reencoded(NamedTuple):
@@ -23,11 +23,11 @@ class Reencoded(NamedTuple):
 def reencode(raw: np.ndarray, cols: int, stored: WeightFormat, format: WeightFormat) -> Reencoded:
     """Decode rows, uint8 (rows, row_bytes), and encode them; their float32 exists meanwhile.
 
-    A format that no program holds goes to its carrier bit for bit.
+    A format that no program holds goes to what carries it bit for bit.
     """
     numbers = stored.decode(raw, cols)
-    if stored.name in CARRIED and format.name == CARRIED[stored.name].carrier:
-        encoded = I8_G16.join(CARRIED[stored.name].split(raw, cols))
+    if carrier_of(stored, cols) is format:
+        encoded = carry(stored, raw, cols)
     else:
         encoded = format.encode(numbers)
     again = format.decode(encoded, cols)

@@ -86,6 +86,7 @@ BUILTIN: tuple[Provides, ...] = (
         "gguf",
         "synapse_core.loaders.gguf:GGUF",
         "GGUF files of version 2 and 3, whole or in shards.",
+        "synapse_core.testing.core_samples:gguf_file",
     ),
     *(
         Provides("op", name, f"synapse_core.ops.{path}", "See docs/ops.md.")

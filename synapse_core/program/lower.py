@@ -84,13 +84,13 @@ class _Lowering:
 
     def finish(self, host: dict[str, Any]) -> Program:
         """Return the program of all functions."""
+        segments = self.weights.buffers()
         host |= {
             "functions": self.names,
             "weights": list(self.weights.names),
             "states": list(self.states.names),
             "segments": self.weights.segment_names(),
         }
-        segments = self.weights.buffers()
         sections: dict[str, Sequence[Any] | np.ndarray] = {
             "kernels": [(_name(name),) for name in self.kernels],
             "segments": [(0, len(data), r.SEGMENT_EXTERNAL, 0, NO_DIGEST) for data in segments],

@@ -9,10 +9,12 @@ import numpy as np
 
 from synapse_core.errors import GraphError
 from synapse_core.formats import format_named
-from synapse_core.graph import Weight
+from synapse_core.graph import Weight, WeightSource
 from synapse_core.program import records as r
 
 CONSTANT_ALIGN = 64
+# Of files beyond those that a program can refer to.
+MOST_COPIED_BYTES = 1 << 30
 
 
 @attrs.define
@@ -22,6 +24,7 @@ class SegmentTable:
     records: list[tuple[int, ...]] = attrs.field(factory=list)
     names: dict[str, int] = attrs.field(factory=dict)
     files: dict[str, int] = attrs.field(factory=dict)
+    mapped: dict[int, WeightSource] = attrs.field(factory=dict)
     constants: list[tuple[int, np.ndarray]] = attrs.field(factory=list)
     constant_bytes: int = 0
 
@@ -47,6 +50,7 @@ class SegmentTable:
         if source.place is not None and source.place[1] % 2 == 0:
             file, offset = source.place
             segment = self.files.setdefault(file, len(self.files))
+            self.mapped[len(self.records)] = source
         else:
             segment, offset = -1, self._constant(source.raw())
         self.names[weight.name] = len(self.records)
@@ -58,12 +62,11 @@ class SegmentTable:
         """Return the segments, uint8 (bytes,): the files mapped, then the constants.
 
         Constants' records are completed here, when the number of files is known.
+
+        Raises: GraphError for more files than can be mapped, the rest too large to copy.
         """
+        self._copy_small_files()
         mapped = [np.memmap(Path(file), dtype=np.uint8, mode="r") for file in self.files]
-        if len(mapped) + 1 > r.MAX_SEGMENTS:
-            raise GraphError(
-                f"the checkpoint has {len(mapped)} files; at most {r.MAX_SEGMENTS - 1}"
-            )
         block = np.zeros(self.constant_bytes, dtype=np.uint8)
         for offset, data in self.constants:
             block[offset : offset + data.size] = data.reshape(-1)
@@ -74,6 +77,31 @@ class SegmentTable:
     def segment_names(self) -> list[str]:
         """Return a name for each segment: the file's, or `constants`."""
         return [*(Path(file).name for file in self.files), "constants"]
+
+    def _copy_small_files(self) -> None:
+        """Copy what lies in the smallest files, where they are more than a program has segments.
+
+        Raises: GraphError where that would be too much to hold in memory.
+        """
+        needed = dict.fromkeys(self.files.values(), 0)
+        for number in self.mapped:
+            _, segment, _, _, rows, _, row_bytes = self.records[number]
+            needed[segment] += rows * row_bytes
+        kept = sorted(needed, key=lambda segment: -needed[segment])[: r.MAX_SEGMENTS - 1]
+        copied = sum(needed.values()) - sum(needed[segment] for segment in kept)
+        if copied > MOST_COPIED_BYTES:
+            raise GraphError(
+                f"the checkpoint has {len(needed)} files; {len(kept)} can be mapped, and the others"
+                f" have {copied:,} bytes of weights, more than the {MOST_COPIED_BYTES:,} that are"
+                " copied; write it again in fewer files"
+            )
+        places = {segment: place for place, segment in enumerate(sorted(kept))}
+        for number, source in self.mapped.items():
+            offset, segment, *rest = self.records[number]
+            place = places.get(segment, -1)
+            offset = offset if segment in places else self._constant(source.raw())
+            self.records[number] = (offset, place, *rest)
+        self.files = {f: places[s] for f, s in self.files.items() if s in places}
 
     def _constant(self, data: np.ndarray) -> int:
         offset = self.constant_bytes

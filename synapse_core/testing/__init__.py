@@ -12,7 +12,7 @@ from synapse_core.testing.agreement import same_bits, worst_error
 from synapse_core.testing.case import Call, Case, fill_weights, finder, rows
 from synapse_core.testing.contracts import Finding, Subject, contracts_of, examine
 from synapse_core.testing.corpus import corpus
-from synapse_core.testing.sample import OpSample
+from synapse_core.testing.sample import CheckpointSample, OpSample
 from synapse_core.testing.toys import (
     causal_decoder,
     image_encoder,
@@ -46,6 +46,7 @@ __all__ = [
     "BackendContract",
     "Call",
     "Case",
+    "CheckpointSample",
     "CommandContract",
     "FfnContract",
     "Finding",

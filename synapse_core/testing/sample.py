@@ -5,7 +5,8 @@
 | attention, ffn, norm, position | the options to build it with, a mapping |
 | op | an `OpSample` |
 | weight_loader | a function (folder) → path that writes a small checkpoint there |
-| model | {"hf": a small config.json as a mapping}, a source each |
+| model | {"hf": a small config.json as a mapping}, a source each, or a `CheckpointSample` |
+| tokenizer | {file name: text}, the files that its reader reads |
 | preprocessor | an array that it takes |
 
 The other kinds need none.
@@ -14,11 +15,14 @@ The other kinds need none.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
 
 import attrs
 import numpy as np
 
 from synapse_core.graph import GraphBuilder, Operand, WeightScope
+from synapse_core.loaders import FileTensor
 from synapse_core.ops import Op, Scalar, StateType, TensorType
 from synapse_core.program import Limits
 from synapse_core.testing.case import Call, Case, fill_weights, finder, rows
@@ -30,6 +34,22 @@ GO_ON = ((1, 7, 2), (2, 4, 1))
 ANEW = ((1, 0, 2), (2, 0, 1))
 
 SampleOperand = int | tuple[int, int] | StateType | None
+
+
+@attrs.frozen
+class CheckpointSample:
+    """Metadata of one source; `tensors` are shapes of those that say something of the config."""
+
+    metadata: Mapping[str, Any]
+    tensors: Mapping[str, tuple[int, ...]] = attrs.field(factory=dict)
+
+    def opened(self) -> dict[str, FileTensor]:
+        """Return these tensors as of a file; every number is one."""
+        made = {}
+        for name, shape in self.tensors.items():
+            data = np.ones(shape, "<f4").reshape(-1).view(np.uint8)
+            made[name] = FileTensor(name, shape, "f32", Path("sample"), 0, data)
+        return made
 
 
 @attrs.frozen

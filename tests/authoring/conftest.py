@@ -44,22 +44,27 @@ class Place:
         (info / "entry_points.txt").write_text("\n".join(["[synapse.v1]", *lines]) + "\n")
         return str(name)
 
-    def python(self, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    def python(
+        self, *arguments: str, stdin: str = "", **environment: str
+    ) -> subprocess.CompletedProcess[str]:
         """Run Python with these distributions and the core."""
         kept = {k: v for k, v in os.environ.items() if not k.startswith("SYNAPSE_")}
         return subprocess.run(
             [sys.executable, *arguments],
             env={**kept, "PYTHONPATH": f"{self.folder}{os.pathsep}{ROOT}", **environment},
             cwd=self.folder,
+            input=stdin,
             capture_output=True,
             text=True,
             timeout=300,
         )
 
-    def synapse(self, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    def synapse(
+        self, *arguments: str, stdin: str = "", **environment: str
+    ) -> subprocess.CompletedProcess[str]:
         """Run the command line."""
         code = f"from synapse_core.cli import main; main({list(arguments)!r})"
-        return self.python("-c", code, **environment)
+        return self.python("-c", code, stdin=stdin, **environment)
 
 
 @pytest.fixture

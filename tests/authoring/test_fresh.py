@@ -16,6 +16,7 @@ from synapse_core.hookspecs import KINDS
 from synapse_core.plugins import default_host
 
 from .page import WALK
+from .uses import MAKE_CHECKPOINT, USES, shows
 
 pytestmark = pytest.mark.fresh
 
@@ -89,6 +90,24 @@ def test_one_of_every_kind_keeps_its_contracts_with_none_skipped(run: Run, gener
     done = run("synapse", "check", f"synapse-{kind}-mine".replace("_", "-"))
     assert done.returncode == 0, done.stdout + done.stderr
     assert {line.split()[0] for line in done.stdout.splitlines()} == {"ok"}
+
+
+@pytest.fixture(scope="module")
+def checkpoint(run: Run, generated: dict[str, Path]) -> None:
+    """The checkpoint of a family put together from them, in the folder where commands run."""
+    plain = ("--no-build-isolation", "--no-deps")
+    done = run("pip", "install", "-q", *plain, Path(__file__).parent / "all_parts")
+    assert done.returncode == 0, done.stderr
+    done = run(*MAKE_CHECKPOINT)
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_one_of_every_kind_is_used_by_its_verb(run: Run, checkpoint, kind) -> None:
+    for command, said in USES[kind]:
+        done = run(*command)
+        assert done.returncode == 0, f"{command}\n{done.stderr}"
+        assert shows(done.stdout, said), f"{command}\n{done.stdout}"
 
 
 def test_the_tests_that_come_with_them_pass(run: Run, generated) -> None:

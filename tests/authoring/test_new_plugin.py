@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -14,6 +15,7 @@ from synapse_core.plugins import default_host
 
 from .conftest import Place
 from .faults import FAULTS
+from .uses import MAKE_CHECKPOINT, USES, Use, shows
 
 # One broken thing of every kind goes through the command line; backends' is the quickest to find.
 BROKEN = {fault.kind: fault for fault in reversed(FAULTS)}
@@ -136,6 +138,67 @@ def test_the_sampler_is_used_by_its_name(all_kinds, shared_data):
     model = str(shared_data / "stories260K" / "hf")
     done = place.synapse("run", model, "-n", "5", "--sampler", "mine", "--backend", "numpy")
     assert done.returncode == 0, done.stderr
+
+
+@pytest.fixture(scope="module")
+def used(tmp_path_factory):
+    """One start of every kind beside a family of `mine`s, and that family's checkpoint."""
+    folder = tmp_path_factory.mktemp("used")
+    place = Place(folder)
+    for kind in KINDS:
+        place.add(start(tmp_path_factory.mktemp("start"), kind))
+    place.add(Path(__file__).parent / "all_parts")
+    done = place.python(*MAKE_CHECKPOINT[1:])
+    assert done.returncode == 0, done.stderr
+    return place
+
+
+def do(place: Place, use: Use) -> None:
+    (program, *arguments), said = use
+    done = (place.python if program == "python" else place.synapse)(*arguments)
+    assert done.returncode == 0, f"{arguments}\n{done.stderr}"
+    assert shows(done.stdout, said), f"{arguments}\n{done.stdout}"
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_one_of_every_kind_is_used_by_its_verb(used, kind):
+    if "cpu" not in default_host().names("backend") and any("cpu" in use[0] for use in USES[kind]):
+        pytest.skip("synapse-backend-cpu is not installed")
+    for use in USES[kind]:
+        do(used, use)
+
+
+def test_a_tokenizer_is_used_in_a_conversation(used):
+    done = used.synapse("chat", "mixed", "-n", "3", "--greedy", "-v", stdin="there is\n")
+    assert done.returncode == 0, done.stderr
+    assert "5 prompt tokens" in done.stderr  # `there`, and the four letters behind it
+    assert "3 tokens" in done.stderr
+
+
+def test_two_tokenizers_for_one_folder_are_not_guessed_between(used):
+    both = used.folder / "both"
+    shutil.copytree(used.folder / "mixed", both)
+    (both / "tokenizer.json").write_text("{}")
+    done = used.synapse("tokenize", "both", "-p", "there")
+    assert (done.returncode, done.stdout) == (3, "")
+    assert "say --tokenizer core or --tokenizer mine" in done.stderr
+    done = used.synapse("logits", "both", "--tokens", "1,2", "-o", "both.npy")
+    assert done.returncode == 0, done.stderr
+    done = used.synapse("tokenize", "both", "-p", "there", "--tokenizer", "mine")
+    assert done.stdout == "261 257\n"
+
+
+def test_a_target_that_is_not_there_and_a_folder_that_is_are_refused(used):
+    (used.folder / "old").mkdir()
+    for target, output, code, said in (
+        ("nobody", "new", 2, "no target 'nobody' is installed; there are: mine"),
+        ("mine", "old", 2, "old: is there already"),
+        ("mine", "no/new", 3, "there is no folder no"),
+    ):
+        done = used.synapse("compile", "mixed", "--target", target, "-o", output)
+        assert (done.returncode, said in done.stderr) == (code, True), done.stderr
+    assert list((used.folder / "old").iterdir()) == []
+    assert not (used.folder / "new").exists()
 
 
 @pytest.mark.parametrize("kind", KINDS)

@@ -16,7 +16,7 @@ from safetensors.numpy import load_file, save_file
 import synapse_core as synapse
 from synapse_core.formats import format_named
 from synapse_core.loaders import GGUF, SAFETENSORS
-from synapse_core.loaders.raw_rows import ROW_FORMATS
+from synapse_core.loaders.raw_rows import row_formats
 
 from .conftest import Run
 
@@ -68,7 +68,7 @@ def formats(path: Path) -> dict[str, str]:
 # What is written is what `--format` computes
 
 
-@pytest.mark.parametrize("format", ["f16", "bf16", *ROW_FORMATS])
+@pytest.mark.parametrize("format", ["f16", "bf16", *row_formats()])
 def test_a_folder_gives_the_logits_of_the_original_with_that_format(
     run: Run, folder: Path, tmp_path: Path, format: str
 ) -> None:

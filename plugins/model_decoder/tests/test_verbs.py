@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from synapse_core.authoring import check_distribution
 from synapse_core.cli import frame
 from synapse_core.plugins import default_host
 
@@ -65,3 +66,9 @@ def measure(
     assert measured["prefill_tok_s"] > 0
     assert measured["decode_tok_s"] > 0
     assert report("inspect")["family"] == family
+
+
+def test_every_contract_judges_every_family():
+    found = list(check_distribution("synapse-model-decoder", default_host()))
+    assert {finding.name for finding in found} == {"llama", "mistral", *ARCHITECTURES, "qwen3"}
+    assert [finding for finding in found if finding.state != "ok"] == []

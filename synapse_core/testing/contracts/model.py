@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+import attrs
 import numpy as np
 
 from synapse_core.backends import NumpyBackend
@@ -23,30 +24,33 @@ from synapse_core.families.bind import map_entry
 from synapse_core.graph import Graph
 from synapse_core.loaders import Checkpoint, FileTensor
 from synapse_core.ops import RowTable
+from synapse_core.passes import optimise
 from synapse_core.program import Limits
 from synapse_core.testing.agreement import MODEL_TOLERANCE
 from synapse_core.testing.case import Case, fill_weights, rows
 from synapse_core.testing.contracts.contract import Contract, Skipped, Subject, contract, require
+from synapse_core.testing.sample import CheckpointSample
 
 # What may stand in a config.json in the place of anything.
 NONSENSE: tuple[Any, ...] = (None, -1, 0, 1.5, 10**30, "x", [], {}, True, [None], {"x": []})
 
 
-def samples(subject: Subject) -> Iterator[tuple[str, Mapping[str, Any]]]:
-    """Yield source and metadata of each sample.
+def samples(subject: Subject) -> Iterator[tuple[str, CheckpointSample]]:
+    """Yield source and sample of each.
 
     Raises: Skipped when there is none.
     """
-    found: Mapping[str, Mapping[str, Any]] = subject.needs_sample()
+    found: Mapping[str, Mapping[str, Any] | CheckpointSample] = subject.needs_sample()
     for source in subject.thing.config:
         if source not in found:
             raise Skipped(f"the sample has no metadata of {source!r}")
-        yield source, found[source]
+        sample = found[source]
+        yield source, sample if isinstance(sample, CheckpointSample) else CheckpointSample(sample)
 
 
-def read(family: Family, source: str, metadata: Mapping[str, Any]) -> ModelConfig:
-    """Return the config of metadata."""
-    return family.config[source](Fields("config.json", metadata))
+def read(family: Family, source: str, sample: CheckpointSample) -> ModelConfig:
+    """Return the config of a sample."""
+    return family.config[source](Fields("config.json", sample.metadata, tensors=sample.opened()))
 
 
 def architecture(source: str, metadata: Mapping[str, Any]) -> str:
@@ -78,7 +82,8 @@ def claims_no_other_family_s_models(subject: Subject) -> None:
                 shown = mine.hf or mine.gguf
                 require(not both, f"{shown!r} is claimed by {family.name!r} and by {other.name!r}")
         if subject.sample is not None:
-            for source, metadata in samples(subject):
+            for source, sample in samples(subject):
+                metadata = sample.metadata
                 claimed = other.claim_of(source, architecture(source, metadata), metadata)
                 require(claimed is None, f"its sample ({source}) is claimed by family {name!r} too")
 
@@ -88,11 +93,11 @@ def claims_its_sample(subject: Subject) -> None:
     """The sample's architecture is one that it claims, and its config is read as its own."""
     family: Family = subject.thing
     require(family.name == subject.name, f"listed as {subject.name!r}, it says {family.name!r}")
-    for source, metadata in samples(subject):
-        named = architecture(source, metadata)
-        found = family.claim_of(source, named, metadata)
+    for source, sample in samples(subject):
+        named = architecture(source, sample.metadata)
+        found = family.claim_of(source, named, sample.metadata)
         require(found is not None, f"it does not claim its own sample, architecture {named!r}")
-        config = read(family, source, metadata)
+        config = read(family, source, sample)
         require(
             config.family == family.name,
             f"its config says family {config.family!r}, it is {family.name!r}",
@@ -109,21 +114,23 @@ def refuses_a_bad_config_by_key(subject: Subject) -> None:
     """
     family: Family = subject.thing
     for source in family.config:
-        require(_refused(family, source, {}, "an empty config"), "an empty config was read")
-    for source, metadata in samples(subject):
-        refused = 0
+        empty = CheckpointSample({})
+        require(_refused(family, source, empty, "an empty config"), "an empty config was read")
+    for source, sample in samples(subject):
+        refused, metadata = 0, sample.metadata
         for key in metadata:
             for value in NONSENSE:
                 what = f"{key} = {value!r}"
-                refused += _refused(family, source, {**metadata, key: value}, what)
+                changed = attrs.evolve(sample, metadata={**metadata, key: value})
+                refused += _refused(family, source, changed, what)
             short = {k: v for k, v in metadata.items() if k != key}
-            refused += _refused(family, source, short, f"no {key}")
+            refused += _refused(family, source, attrs.evolve(sample, metadata=short), f"no {key}")
         require(refused > 0, "no value of any key is ever refused")
 
 
-def _refused(family: Family, source: str, metadata: Mapping[str, Any], what: str) -> bool:
+def _refused(family: Family, source: str, sample: CheckpointSample, what: str) -> bool:
     try:
-        read(family, source, metadata)
+        read(family, source, sample)
     except FileError:
         return True
     except Exception as error:
@@ -135,11 +142,12 @@ def _refused(family: Family, source: str, metadata: Mapping[str, Any], what: str
 def weight_map_covers_the_graph(subject: Subject) -> None:
     """Every weight has a tensor, no tensor fills two, and a checkpoint of just these binds."""
     family: Family = subject.thing
-    for source, metadata in samples(subject):
+    for source, sample in samples(subject):
         require(source in family.weights, f"it reads {source}, its map of weights has none")
-        graph = build_graph(family, read(family, source, metadata), subject.registry)
+        graph = build_graph(family, read(family, source, sample), subject.registry)
         names = family.weights[source]
-        tensors: dict[str, FileTensor] = {}
+        tensors = sample.opened()
+        filled: set[str] = set()
         for name, weight in graph.weights.items():
             if weight.source is not None:
                 continue
@@ -150,9 +158,10 @@ def weight_map_covers_the_graph(subject: Subject) -> None:
             if isinstance(entry, Part):
                 tensors[entry.tensor] = _zeros(entry.tensor, *_stacked_shape(entry, graph))
                 continue
-            require(entry not in tensors, f"tensor {entry!r} fills two weights of the graph")
+            require(entry not in filled, f"tensor {entry!r} fills two weights of the graph")
+            filled.add(entry)
             tensors[entry] = _zeros(entry, weight.rows, weight.cols)
-        checkpoint = Checkpoint(Path("sample"), source, metadata, tensors, Path("sample"))
+        checkpoint = Checkpoint(Path("sample"), source, sample.metadata, tensors, Path("sample"))
         try:
             bind_weights(graph, family, checkpoint)
         except SynapseError as error:
@@ -174,9 +183,9 @@ def _stacked_shape(part: Part, graph: Graph) -> tuple[int, int]:
 def runs_in_chunks_as_in_one_call(subject: Subject) -> None:
     """A model of the sample's size, with random weights, runs on numpy: logits finite, causal."""
     family: Family = subject.thing
-    for source, metadata in samples(subject):
-        config = read(family, source, metadata)
-        graph = fill_weights(build_graph(family, config, subject.registry), 61)
+    for source, sample in samples(subject):
+        config = read(family, source, sample)
+        graph = optimise(fill_weights(build_graph(family, config, subject.registry), 61))
         if "forward" not in graph.functions:
             raise Skipped("it has no function 'forward' of tokens")
         _run_both_ways(graph, config.vocabulary, subject)

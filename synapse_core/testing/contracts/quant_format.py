@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import attrs
 import numpy as np
 
 from synapse_core.errors import SynapseError
-from synapse_core.formats import FORMATS, WeightFormat
+from synapse_core.formats import FORMATS, Formats, WeightFormat, carrier_of, carry
 from synapse_core.testing.contracts.contract import Contract, Skipped, Subject, contract, require
 
 MOST_WIDTH = 2048
@@ -40,6 +41,26 @@ def encode(format: WeightFormat, rows: np.ndarray) -> np.ndarray:
         f"encode of {rows.shape} gave {raw.dtype} {raw.shape}, declared is uint8 {wanted}",
     )
     return raw
+
+
+@attrs.frozen
+class Only:
+    """A registry of one format."""
+
+    name: str
+    format: WeightFormat
+
+    def get(self, kind: str, name: str) -> WeightFormat:
+        """Return it, whatever is asked."""
+        return self.format
+
+    def names(self, kind: str) -> tuple[str, ...]:
+        """Return its name."""
+        return (self.name,)
+
+    def advice(self, kind: str, name: str) -> str:
+        """Advise nothing."""
+        return ""
 
 
 @contract
@@ -127,10 +148,38 @@ def any_bytes_can_be_decoded(subject: Subject) -> None:
 
 
 @contract
+def is_held_bit_for_bit(subject: Subject) -> None:
+    """What a program holds its rows as decodes to what it decodes to itself, for any bytes.
+
+    With `split` that is i8g16: `split` and `decode` must then agree. Without, f32.
+    """
+    format: WeightFormat = subject.made()
+    rng = np.random.default_rng(43)
+    carried = tuple(n for n in range(32, MOST_WIDTH + 1, 32) if format.accepts(n))
+    for cols in dict.fromkeys((*widths_of(format), *carried[:2])):
+        any_bytes = rng.integers(0, 256, (64, format.row_bytes(cols))).astype(np.uint8)
+        for raw in (encode(format, numbers(8, cols)), any_bytes):
+            held = carrier_of(format, cols)
+            with np.errstate(all="ignore"):
+                try:
+                    expected = format.decode(raw, cols)
+                except SynapseError:
+                    continue
+                found = held.decode(carry(format, raw, cols), cols)
+            same = np.array_equal(found, expected, equal_nan=True)
+            require(same, f"{cols} columns held as {held.name} decode to other numbers")
+
+
+@contract
 def name_and_code_are_its_own(subject: Subject) -> None:
-    """No other installed format has its name, or its code where it has one."""
+    """Files can say its name; no other installed format has it, or its code where it has one."""
     format: WeightFormat = subject.made()
     require(format.name == subject.name, f"listed as {subject.name!r}, it says {format.name!r}")
+    try:
+        found = Formats(Only(subject.name, format)).named(subject.name)
+    except SynapseError as error:
+        require(False, str(error))
+    require(found == format, f"asked for {subject.name!r}, {found} was found")
     others = dict(FORMATS)
     for name in subject.registry.names("quant_format"):
         if name != subject.name:
@@ -150,6 +199,7 @@ CONTRACTS: dict[str, tuple[Contract, ...]] = {
         error_is_within_what_it_declares,
         zeros_and_extremes_stay_finite,
         any_bytes_can_be_decoded,
+        is_held_bit_for_bit,
         name_and_code_are_its_own,
     )
 }

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from synapse_core.errors import FileError
-from synapse_core.formats import FORMATS
+from synapse_core.formats import Formats
 from synapse_core.loaders import Checkpoint
 from synapse_core.testing.contracts.contract import Contract, Subject, contract, require
 
@@ -41,13 +41,14 @@ def opens_its_sample(subject: Subject) -> None:
     """Every tensor's bytes are as many as its shape and format say."""
     with written(subject) as (loader, path):
         require(loader.claims(path) is True, f"claims({path.name}) is not True of its own sample")
-        checkpoint: Checkpoint = loader.open(path)
+        formats = Formats(subject.registry)
+        checkpoint: Checkpoint = loader.open(path, formats)
         require(len(checkpoint.tensors) > 0, "the checkpoint has no tensors")
         for name, tensor in checkpoint.tensors.items():
             require(tensor.name == name, f"tensor {name!r} calls itself {tensor.name!r}")
-            known = FORMATS.get(tensor.format)
-            if known is None:
+            if not formats.knows(tensor.format):
                 continue
+            known = formats.named(tensor.format)
             wanted = tensor.rows * known.row_bytes(tensor.cols)
             what = f"tensor {name!r} {tensor.shape} {tensor.format}"
             require(tensor.data.dtype == np.uint8, f"{what}: its data are {tensor.data.dtype}")

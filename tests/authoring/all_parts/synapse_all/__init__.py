@@ -1,0 +1,1 @@
+"""A family put together from other distributions' parts, each by its name."""

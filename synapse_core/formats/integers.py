@@ -29,7 +29,8 @@ class Int8:
         scale, codes = quantise(np.ascontiguousarray(rows, dtype=np.float32))
         raw = np.zeros((len(rows), self.row_bytes(rows.shape[1])), dtype=np.uint8)
         raw[:, :4] = scale.astype("<f4").view(np.uint8)
-        raw[:, 4 : 4 + rows.shape[1]] = codes.view(np.uint8)
+        # A row below 2e-43 has no scale left: it is zeros, and its codes say so.
+        raw[:, 4 : 4 + rows.shape[1]] = np.where(scale > 0, codes, np.int8(0)).view(np.uint8)
         return raw
 
     def decode(self, raw: np.ndarray, cols: int) -> np.ndarray:

@@ -1,12 +1,12 @@
-/* linear on AVX-512 with VNNI; what it computes stands in kernels/linear.c and linear.h.
+/* linear on AVX-512 with VNNI, and with the tile instructions (AMX) where there are; what it computes stands in kernels/linear.c and linear.h.
  *
  * Weights stay as they lie. A thread takes 32 rows of a weight at a time, takes a part of their columns apart into
  * a panel that fits the first cache, and multiplies it with all rows of x, a few at a time. One row of x
  * goes the same way as many, so its bits are the same alone and batched.
  */
 #include "../kernels/linear.h"
+#include "tile_amx.h"
 #include "tile_f32.h"
-#include "tile_int8.h"
 
 /* Rows of x up to here are prepared by every thread for itself: cheaper than to wait for the others. */
 enum { OWN_ROWS = 4 };
@@ -16,8 +16,9 @@ enum { MANY_BLOCKS = PANEL_BLOCKS, FEW_BLOCKS = 8 };
 
 /* How an op is laid out: of x for each row, and of a thread's own room. */
 typedef struct {
-    int integers, own;                /* the arithmetic is of integers; every thread prepares x */
+    int integers, own, matrix;        /* of integers; every thread prepares x; by the tile instructions */
     uint32_t cols, rows, blocks;      /* blocks of 32 columns, the last perhaps short */
+    uint32_t tile, room_rows;         /* rows of x taken together, and what the last tile has room for */
     size_t code_bytes, scale_bytes;   /* of a row of x; codes, or numbers */
     size_t x_bytes, sums_bytes, panel_bytes, decoded_bytes;
     uint32_t copies;
@@ -43,11 +44,14 @@ static plan plan_of(const syn_op *op, uint32_t threads) {
     uint32_t arith = op->attributes[0];
     plan p = {.integers = arith == ARITH_A8_32 || arith == ARITH_A8_ROW, .own = x->rows <= OWN_ROWS,
               .cols = x->cols, .rows = x->rows, .blocks = x->cols / 32 + (x->cols % 32 != 0)};
+    p.matrix = HAS_MATRIX && p.integers && x->rows > TILE_ROWS;
+    p.tile = p.matrix ? MATRIX_ROWS : p.integers ? TILE_ROWS : TILE_MOST;
+    p.room_rows = p.matrix ? (x->rows + MATRIX_ROWS - 1) / MATRIX_ROWS * MATRIX_ROWS : x->rows;
     p.code_bytes = p.integers ? (size_t)p.blocks * 32 : (size_t)x->cols * 4;
     p.scale_bytes = p.integers ? (size_t)p.blocks * 4 : 0;
-    p.x_bytes = (size_t)syn_aligned((p.code_bytes + 4 * p.scale_bytes) * x->rows);
+    p.x_bytes = (size_t)syn_aligned((p.code_bytes + 4 * p.scale_bytes) * p.room_rows);
     p.copies = p.own ? threads : 1;
-    p.sums_bytes = (size_t)x->rows * PANEL_ROWS * 4;
+    p.sums_bytes = (size_t)p.room_rows * PANEL_ROWS * 4;
     p.panel_bytes = p.integers ? sizeof(syn_panel) : (PART_COLUMNS + 8) * PANEL_ROWS * 4;
     for (uint32_t i = 0; !p.integers && i < op->outputs; i++)
         if (is_decoded(&op->in[1 + 2 * i])) p.decoded_bytes = (size_t)syn_aligned((uint64_t)x->cols * 4 * PANEL_ROWS);
@@ -68,24 +72,23 @@ static uint64_t scratch_bytes(const syn_op *op, uint32_t threads) {
     return (x > small ? x : small) + (uint64_t)threads * room_bytes(&most);
 }
 
-/* Rows of x in the tile that begins at row t. */
+/* Rows of x in the tile that begins at row t; a matrix tile is always full, its last rows perhaps unused. */
 static uint32_t tile_rows(const plan *p, uint32_t t) {
-    uint32_t most = p->integers ? TILE_ROWS : TILE_MOST, left = p->rows - t;
-    return left < most ? left : most;
+    uint32_t left = p->room_rows - t;
+    return left < p->tile ? left : p->tile;
 }
 
 /* A tile's codes, sums and scales: three arrays over all rows of x. */
 static syn_tile tile_at(const plan *p, uint8_t *x, uint32_t t) {
-    uint8_t *sums = x + p->code_bytes * p->rows, *scales = sums + 3 * p->scale_bytes * p->rows;
+    uint8_t *sums = x + p->code_bytes * p->room_rows, *scales = sums + 3 * p->scale_bytes * p->room_rows;
     return (syn_tile){(int32_t *)(void *)(x + p->code_bytes * t), (int32_t *)(void *)(sums + 3 * p->scale_bytes * t),
                       (float *)(void *)(scales + p->scale_bytes * t)};
 }
 
 /* Rows [lo, hi) of x (T, C) → prepared. */
 static void prepare(const plan *p, uint32_t arith, uint8_t *to, const float *x, uint32_t lo, uint32_t hi) {
-    uint32_t most = p->integers ? TILE_ROWS : TILE_MOST;
     for (uint32_t row = lo; row < hi; row++) {
-        uint32_t first = row - row % most, T = tile_rows(p, first);
+        uint32_t first = row - row % p->tile, T = tile_rows(p, first);
         const float *numbers = x + (size_t)row * p->cols;
         syn_tile tile = tile_at(p, to, first);
         if (p->integers) quantise_row(&tile, row - first, T, numbers, p->cols, arith == ARITH_A8_ROW);
@@ -106,15 +109,17 @@ static void integer_sums(const plan *p, const room *r, uint8_t *x, const syn_ope
     uint32_t most = p->rows <= TILE_ROWS ? FEW_BLOCKS : MANY_BLOCKS;
     for (uint32_t first = 0; first < p->blocks; first += most) {
         uint32_t blocks = p->blocks - first < most ? p->blocks - first : most;
-        expand_half(panel, 0, &low, w, first, blocks);
-        expand_half(panel, 1, &high, w, first, blocks);
+        expand_half(panel, 0, &low, w, first, blocks, !p->matrix);
+        expand_half(panel, 1, &high, w, first, blocks, !p->matrix);
         for (uint32_t t = 0, T; t < p->rows; t += T) {
             T = tile_rows(p, t);
+            float *sums = r->sums + (size_t)t * PANEL_ROWS;
             syn_tile tile = tile_at(p, x, t);
             tile.code += (size_t)first * 8 * T;
             tile.sum += (size_t)first * 3 * T;
             tile.scale += (size_t)first * T;
-            multiply_int8(r->sums + (size_t)t * PANEL_ROWS, panel, &tile, blocks, w->dtype, T);
+            if (p->matrix) multiply_matrix(sums, panel, &tile, blocks, w->dtype);
+            else multiply_int8(sums, panel, &tile, blocks, w->dtype, T);
         }
     }
 }
@@ -153,6 +158,9 @@ static __m512 row_scales(const syn_operand *w, uint32_t n) {
     return _mm512_castsi512_ps(take_word(&r, 0, r.packed != NULL));
 }
 
+/* Outputs of more bytes than this go past the caches: lines far apart would each be read in order to be written. */
+enum { STREAM_BYTES = 1 << 19 };
+
 /* Sums of rows [n, n + 32) of w → y (T, N) */
 static void put_outputs(const plan *p, const room *r, uint8_t *x, const syn_operand *w, const float *bias, float *y,
                         uint32_t n) {
@@ -161,15 +169,19 @@ static void put_outputs(const plan *p, const room *r, uint8_t *x, const syn_oper
         if (!lanes) return;
         const float *from = r->sums + h * LANES;
         __m512 add = bias ? _mm512_maskz_loadu_ps(lanes, bias + n + h * LANES) : _mm512_setzero_ps();
+        int streams = lanes == 0xffff && ((uintptr_t)(y + n) | w->rows * 4) % 64 == 0
+                      && (uint64_t)p->rows * w->rows * 4 > STREAM_BYTES;
         __m512 scale = w->dtype == SYN_INT8 && p->integers ? row_scales(w, n + h * LANES) : add;
         for (uint32_t t = 0; t < p->rows; t++, from += PANEL_ROWS) {
             __m512 sum = _mm512_loadu_ps(from);
             if (w->dtype == SYN_INT8 && p->integers) {
-                uint32_t first = t - t % TILE_ROWS;
+                uint32_t first = t - t % p->tile;
                 __m512 both = _mm512_mul_ps(scale, _mm512_set1_ps(tile_at(p, x, first).scale[t - first]));
                 sum = _mm512_mul_ps(_mm512_cvtepi32_ps(_mm512_castps_si512(sum)), both);
             }
-            _mm512_mask_storeu_ps(y + (size_t)t * w->rows + n + h * LANES, lanes, _mm512_add_ps(sum, add));
+            float *to = y + (size_t)t * w->rows + n + h * LANES;
+            if (streams) _mm512_stream_ps(to, _mm512_add_ps(sum, add));
+            else _mm512_mask_storeu_ps(to, lanes, _mm512_add_ps(sum, add));
         }
     }
 }
@@ -195,16 +207,20 @@ static void run(const syn_op *op, const syn_call *call) {
     for (uint32_t i = 0; i < op->outputs; i++) {
         const syn_operand *w = &op->in[1 + 2 * i], *b = &op->in[2 + 2 * i];
         const float *bias = b->kind == SYN_NONE ? NULL : (const void *)b->data;
+        float *y = (float *)(void *)op->out[i].data;
         uint32_t count = (w->rows + PANEL_ROWS - 1) / PANEL_ROWS;
+        if (p.matrix) configure_tiles(syn_block_format_of(w->dtype).run == 16 ? 16 : 32);
         for (uint32_t n = 0; n < count; n++) {
             if (before + n < lo || before + n >= hi) continue;
             __builtin_memset(r.sums, 0, p.sums_bytes);
             if (p.integers) integer_sums(&p, &r, prepared, w, n * PANEL_ROWS);
             else float_sums(&p, &r, prepared, w, n * PANEL_ROWS, arith == ARITH_BF16);
-            put_outputs(&p, &r, prepared, w, bias, (float *)(void *)op->out[i].data, n * PANEL_ROWS);
+            put_outputs(&p, &r, prepared, w, bias, y, n * PANEL_ROWS);
         }
         before += count;
     }
+    if (p.matrix) release_tiles();
+    _mm_sfence();
 }
 
 extern const syn_kernel syn_kernel_linear;

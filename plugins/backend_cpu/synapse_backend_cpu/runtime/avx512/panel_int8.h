@@ -1,7 +1,8 @@
 /* Panels of integer weights: 32 rows by up to 512 columns, taken apart for the products of tile_int8.h.
  *
- * A format is one expander of a block for 16 rows. Codes become unsigned by adding the format's bias, which
- * the products take off again by the sums of the activations' codes.
+ * A format is one expander of a block for 16 rows. VPDPBUSD wants codes without a sign: they are raised by the
+ * format's bias, which the products take off again by the sums of the activations' codes. The tile
+ * instructions take them as they are.
  */
 #ifndef SYN_PANEL_INT8_H
 #define SYN_PANEL_INT8_H
@@ -34,9 +35,12 @@ SYN_INLINE int32_t bias_of(uint32_t format) {
 typedef struct {
     syn_panel *panel;
     uint32_t block, half;
+    int is_raised;
 } syn_place;
 
-SYN_INLINE void put_code(syn_place to, uint32_t word, __m512i code) {
+/* Codes of a format that stores them raised by `bias`. */
+SYN_INLINE void put_code(syn_place to, uint32_t word, __m512i code, int8_t bias) {
+    if (!to.is_raised && bias) code = _mm512_sub_epi8(code, _mm512_set1_epi8(bias));
     to.panel->code[to.block][word][to.half] = code;
 }
 
@@ -57,7 +61,8 @@ SYN_INLINE void put_signed(syn_place to, const syn_rows16 *r, size_t at, int pac
     __m512i piece[8], middle = _mm512_set1_epi8((char)0x80);
     take_piece(piece, r, at, packed);
     take_piece(piece + 4, r, at + 16, packed);
-    for (uint32_t i = 0; i < 8; i++) put_code(to, i, _mm512_xor_si512(piece[i], middle));
+    for (uint32_t i = 0; i < 8; i++)
+        put_code(to, i, to.is_raised ? _mm512_xor_si512(piece[i], middle) : piece[i], 0);
 }
 
 /* Bit 4 of four columns' codes, from 32 bits that have one for each column. */
@@ -77,7 +82,7 @@ SYN_INLINE void expand_small(syn_place to, const syn_rows16 *r, size_t at, int h
     for (uint32_t i = 0; i < 8; i++) {
         __m512i code = nibbles(piece[i % 4], i < 4 ? 0 : 4);
         if (has_fifth) code = _mm512_or_si512(code, fifth_bits(fifth, i));
-        put_code(to, i, code);
+        put_code(to, i, code, has_minimum ? 0 : has_fifth ? 16 : 8);
     }
     if (!has_minimum) {
         put_scale(to, 0, take_half(r, at, packed, 0));
@@ -118,7 +123,7 @@ SYN_INLINE void expand_lines(syn_place to, const syn_rows16 *r, size_t at, int h
                 __m512i bit = _mm512_and_si512(_mm512_srli_epi32(fifth[i], run), _mm512_set1_epi8(1));
                 code = _mm512_or_si512(code, _mm512_slli_epi32(bit, 4));
             }
-            put_code(to, i, code);
+            put_code(to, i, code, 0);
         }
         put_scale(to, 0, _mm512_mul_ps(d, byte_of(scale[run / 4], run % 4)));
         put_minimum(to, 0, _mm512_xor_ps(_mm512_mul_ps(d_minimum, byte_of(minimum[run / 4], run % 4)), sign));
@@ -137,7 +142,7 @@ SYN_INLINE void expand_six(syn_place to, const syn_rows16 *r, size_t at, int pac
             for (uint32_t i = 0; i < 8; i++) {
                 __m512i code = nibbles(low[quarter % 2 * 8 + i], quarter / 2 * 4);
                 __m512i bits = _mm512_and_si512(_mm512_srli_epi32(high[i], quarter * 2), _mm512_set1_epi8(3));
-                put_code(to, i, _mm512_or_si512(code, _mm512_slli_epi32(bits, 4)));
+                put_code(to, i, _mm512_or_si512(code, _mm512_slli_epi32(bits, 4)), 32);
             }
             __m512i scales = take_word(r, at + 192 + half * 8 + quarter / 2 * 4, packed);
             for (uint32_t run = 0; run < 2; run++) {
@@ -177,12 +182,12 @@ SYN_INLINE void fetch_ahead(const uint8_t *at, size_t bytes) {
 
 /* `blocks` blocks from column 32 · first on, of 16 rows of a weight. */
 SYN_INLINE void expand_blocks(syn_panel *panel, uint32_t half, const syn_rows16 *r, const syn_operand *w,
-                              uint32_t first, uint32_t blocks, int packed) {
+                              uint32_t first, uint32_t blocks, int packed, int is_raised) {
     syn_block_format format = syn_block_format_of(w->dtype);
     uint32_t each = format.columns ? format.columns / 32 : 1;
     size_t at = (size_t)(first / each) * format.bytes;
     for (uint32_t b = 0; b < blocks; b += each, at += format.bytes) {
-        syn_place to = {panel, b, half};
+        syn_place to = {panel, b, half, is_raised};
         if (packed) fetch_ahead(r->packed + at * LANES, (size_t)format.bytes * LANES);
         switch (w->dtype) {
         case SYN_Q8_0:
@@ -203,9 +208,11 @@ SYN_INLINE void expand_blocks(syn_panel *panel, uint32_t half, const syn_rows16 
 }
 
 static void expand_half(syn_panel *panel, uint32_t half, const syn_rows16 *r, const syn_operand *w, uint32_t first,
-                        uint32_t blocks) {
-    if (r->packed) expand_blocks(panel, half, r, w, first, blocks, 1);
-    else expand_blocks(panel, half, r, w, first, blocks, 0);
+                        uint32_t blocks, int is_raised) {
+    if (r->packed && is_raised) expand_blocks(panel, half, r, w, first, blocks, 1, 1);
+    else if (r->packed) expand_blocks(panel, half, r, w, first, blocks, 1, 0);
+    else if (is_raised) expand_blocks(panel, half, r, w, first, blocks, 0, 1);
+    else expand_blocks(panel, half, r, w, first, blocks, 0, 0);
 }
 
 #endif

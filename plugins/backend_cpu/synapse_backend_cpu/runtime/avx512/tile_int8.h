@@ -7,9 +7,10 @@
 
 #include "panel_int8.h"
 
-enum { TILE_ROWS = 6 };
+enum { TILE_ROWS = 6, MATRIX_ROWS = 16 };
 
-/* Some rows of x, T together: what belongs to one place of all T lies side by side. */
+/* Some rows of x, T together: what belongs to one place of all T lies side by side. Codes of a tile of 16 are
+ * (C/32, 16, 8), for the tile instructions. */
 typedef struct {
     int32_t *code;   /* (C/4, T): four codes each */
     int32_t *sum;    /* (C/32, 3, T): of the codes of columns 0 to 15, 16 to 31, and all */
@@ -69,7 +70,7 @@ SYN_INLINE void multiply_blocks(float *y, const syn_panel *panel, const syn_tile
 }
 
 /* a8/row: add a part of `blocks` blocks to the integer sums y (T, 32). */
-SYN_INLINE void multiply_row(int32_t *y, const syn_panel *panel, const syn_tile *x, uint32_t blocks, uint32_t T) {
+SYN_INLINE void multiply_int8_row(int32_t *y, const syn_panel *panel, const syn_tile *x, uint32_t blocks, uint32_t T) {
     __m512i c[TILE_ROWS][2];
     for (uint32_t t = 0; t < T; t++)
         for (uint32_t h = 0; h < 2; h++) c[t][h] = _mm512_loadu_si512(y + t * PANEL_ROWS + h * LANES);
@@ -103,7 +104,7 @@ static void multiply_int8(float *y, const syn_panel *panel, const syn_tile *x, u
 #define MINIMUM(rows) multiply_blocks(y, panel, x, blocks, bias, rows, 1, 1)
 #define TWO_RUNS(rows) multiply_blocks(y, panel, x, blocks, bias, rows, 2, 0)
 #define TWO_RUNS_MINIMUM(rows) multiply_blocks(y, panel, x, blocks, bias, rows, 2, 1)
-#define ROW(rows) multiply_row((int32_t *)(void *)y, panel, x, blocks, rows)
+#define ROW(rows) multiply_int8_row((int32_t *)(void *)y, panel, x, blocks, rows)
     if (!kind.columns) SYN_FOR_ROWS(T, ROW)
     else if (kind.run == 32 && !kind.has_minimum) SYN_FOR_ROWS(T, PLAIN)
     else if (kind.run == 32) SYN_FOR_ROWS(T, MINIMUM)
@@ -132,15 +133,15 @@ SYN_INLINE __m512 larger(__m512 most, __m512 x) { return _mm512_max_ps(_mm512_ab
 /* 127 / most, 0 where most is 0 */
 SYN_INLINE __m512 inverse_of(float most) { return _mm512_set1_ps(most > 0.0f ? 127.0f / most : 0.0f); }
 
-/* Codes and sums of 32 columns of row t of a tile. */
+/* Codes and sums of 32 columns of row t of a tile; where the tile instructions read it, a row's codes lie together. */
 SYN_INLINE void put_block(const syn_tile *to, uint32_t block, uint32_t t, uint32_t T, __m512 low, __m512 high,
                           __m512 inverse) {
     __m512i a = round_codes(low, inverse), b = round_codes(high, inverse);
     int32_t word[8], first = _mm512_reduce_add_epi32(a), second = _mm512_reduce_add_epi32(b);
     _mm_storeu_si128((void *)word, _mm512_cvtepi32_epi8(a));
     _mm_storeu_si128((void *)(word + 4), _mm512_cvtepi32_epi8(b));
-    int32_t *code = to->code + (size_t)block * 8 * T + t, *sum = to->sum + (size_t)block * 3 * T + t;
-    for (uint32_t i = 0; i < 8; i++) code[i * T] = word[i];
+    int32_t *code = to->code + (size_t)block * 8 * T, *sum = to->sum + (size_t)block * 3 * T + t;
+    for (uint32_t i = 0; i < 8; i++) code[T == MATRIX_ROWS ? t * 8 + i : i * T + t] = word[i];
     sum[0] = first;
     sum[T] = second;
     sum[SUM_ALL * T] = first + second;

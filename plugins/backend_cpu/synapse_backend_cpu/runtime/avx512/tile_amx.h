@@ -1,0 +1,150 @@
+/* Products of a panel of 32 rows of integer weights with 16 quantised rows of x by the tile instructions (TDPBSSD).
+ *
+ * The integer sums of a run are exact, and they are scaled and added as tile_int8.h does it: the same bits.
+ */
+#ifndef SYN_TILE_AMX_H
+#define SYN_TILE_AMX_H
+
+#include "tile_int8.h"
+
+#ifdef __AMX_INT8__
+enum { HAS_MATRIX = 1 };
+
+/* Tiles 0 to 3 are sums of 16 rows of x by 16 of w, 4 and 5 rows of x, 6 and 7 weights: a product takes long to come
+ * out, so four are on their way at a time. */
+SYN_INLINE void configure_tiles(uint32_t run_columns) {
+    struct {
+        uint8_t palette, start, reserved[14];
+        uint16_t columns[16];  /* in bytes */
+        uint8_t rows[16];
+    } tiles = {.palette = 1};
+    for (uint32_t i = 0; i < 8; i++) {
+        tiles.columns[i] = i == 4 || i == 5 ? (uint16_t)run_columns : 64;
+        tiles.rows[i] = i < 6 ? MATRIX_ROWS : (uint8_t)(run_columns / 4);
+    }
+    _tile_loadconfig(&tiles);
+}
+
+SYN_INLINE void release_tiles(void) { _tile_release(); }
+
+/* c += x (16, 8 words) · weights (words, 16), these two vectors apart */
+#define SYN_ADD_PRODUCT(c, a, b, x, code) \
+    _tile_loadd(a, x, 32); \
+    _tile_loadd(b, code, 128); \
+    _tile_dpbssd(c, a, b)
+
+/* One run of one half of a panel, by its number: what is multiplied, and what its sums are scaled by. */
+typedef struct {
+    const syn_panel *panel;
+    const syn_tile *x;
+    uint32_t half, runs;
+} syn_runs;
+
+SYN_INLINE const int32_t *run_x(const syn_runs *r, uint32_t n) {
+    return r->x->code + (size_t)(n / r->runs) * 8 * MATRIX_ROWS + n % r->runs * (8 / r->runs);
+}
+
+SYN_INLINE const __m512i *run_code(const syn_runs *r, uint32_t n) {
+    return &r->panel->code[n / r->runs][n % r->runs * (8 / r->runs)][r->half];
+}
+
+SYN_INLINE void add_run(__m512 total[MATRIX_ROWS], const syn_runs *r, uint32_t n, const int32_t *product,
+                        int has_minimum) {
+    uint32_t block = n / r->runs, run = n % r->runs;
+    const float *scale = r->x->scale + (size_t)block * MATRIX_ROWS;
+    __m512 scale_w = r->panel->scale[block][run][r->half];
+#pragma clang loop unroll(full)
+    for (uint32_t t = 0; t < MATRIX_ROWS; t++) {
+        __m512 sum = _mm512_cvtepi32_ps(_mm512_load_si512(product + t * LANES));
+        total[t] = _mm512_fmadd_ps(sum, _mm512_mul_ps(scale_w, _mm512_set1_ps(scale[t])), total[t]);
+    }
+    if (!has_minimum) return;
+    const int32_t *sums = r->x->sum + ((size_t)block * 3 + (r->runs == 1 ? SUM_ALL : run)) * MATRIX_ROWS;
+    _Alignas(64) float codes[MATRIX_ROWS];
+    _mm512_store_ps(codes, _mm512_mul_ps(_mm512_cvtepi32_ps(_mm512_loadu_si512(sums)), _mm512_loadu_ps(scale)));
+    __m512 minimum = r->panel->minimum[block][run][r->half];
+#pragma clang loop unroll(full)
+    for (uint32_t t = 0; t < MATRIX_ROWS; t++)
+        total[t] = _mm512_fmadd_ps(minimum, _mm512_set1_ps(codes[t]), total[t]);
+}
+
+enum { GROUP = 4, PRODUCT = MATRIX_ROWS * LANES };
+
+/* Integer sums of runs [n, n + GROUP) → products; what is behind `count` is left alone. */
+SYN_INLINE void multiply_runs(int32_t *products, const syn_runs *r, uint32_t n, uint32_t count) {
+#define START(i) if (n + i < count) { _tile_zero(i); SYN_ADD_PRODUCT(i, 4 + i % 2, 6 + i % 2, run_x(r, n + i), run_code(r, n + i)); }
+#define STORE(i) if (n + i < count) _tile_stored(i, products + i * PRODUCT, 64)
+    START(0) START(1) START(2) START(3)
+    STORE(0); STORE(1); STORE(2); STORE(3);
+#undef START
+#undef STORE
+}
+
+/* Go on with the sums y (16, 32) of one half by `count` runs: a group is multiplied while the last one is added. */
+SYN_INLINE void multiply_half(float *y, const syn_runs *r, uint32_t count, int has_minimum) {
+    _Alignas(64) int32_t product[2][GROUP * PRODUCT];
+    __m512 total[MATRIX_ROWS];
+    for (uint32_t t = 0; t < MATRIX_ROWS; t++) total[t] = _mm512_loadu_ps(y + t * PANEL_ROWS + r->half * LANES);
+    multiply_runs(product[0], r, 0, count);
+    for (uint32_t n = 0; n < count; n += GROUP) {
+        const int32_t *done = product[n / GROUP % 2];
+        multiply_runs(product[(n / GROUP + 1) % 2], r, n + GROUP, count);
+        for (uint32_t i = 0; i < GROUP && n + i < count; i++) add_run(total, r, n + i, done + i * PRODUCT, has_minimum);
+    }
+    for (uint32_t t = 0; t < MATRIX_ROWS; t++) _mm512_storeu_ps(y + t * PANEL_ROWS + r->half * LANES, total[t]);
+}
+
+/* a8/row: go on with the integer sums y (16, 32); the tiles add them up, four sums side by side. */
+SYN_INLINE void multiply_row(int32_t *y, const syn_runs *low, const syn_runs *high, uint32_t blocks) {
+    _Alignas(64) int32_t odd[2][PRODUCT];
+    _tile_loadd(0, y, PANEL_ROWS * 4);
+    _tile_loadd(1, y + LANES, PANEL_ROWS * 4);
+    _tile_zero(2);
+    _tile_zero(3);
+    for (uint32_t b = 0; b < blocks; b += 2) {
+        SYN_ADD_PRODUCT(0, 4, 6, run_x(low, b), run_code(low, b));
+        SYN_ADD_PRODUCT(1, 5, 7, run_x(high, b), run_code(high, b));
+        if (b + 1 == blocks) break;
+        SYN_ADD_PRODUCT(2, 4, 6, run_x(low, b + 1), run_code(low, b + 1));
+        SYN_ADD_PRODUCT(3, 5, 7, run_x(high, b + 1), run_code(high, b + 1));
+    }
+    _tile_stored(0, y, PANEL_ROWS * 4);
+    _tile_stored(1, y + LANES, PANEL_ROWS * 4);
+    _tile_stored(2, odd[0], 64);
+    _tile_stored(3, odd[1], 64);
+    for (uint32_t t = 0; t < MATRIX_ROWS; t++)
+        for (uint32_t h = 0; h < 2; h++) {
+            int32_t *to = y + t * PANEL_ROWS + h * LANES;
+            _mm512_storeu_si512(to, _mm512_add_epi32(_mm512_loadu_si512(to), _mm512_load_si512(odd[h] + t * LANES)));
+        }
+}
+
+/* Go on with the sums y (16, 32) by `blocks` blocks; the tiles are configured for the format's runs. */
+static void multiply_matrix(float *y, const syn_panel *panel, const syn_tile *x, uint32_t blocks, uint32_t format) {
+    syn_block_format kind = syn_block_format_of(format);
+    syn_runs low = {panel, x, 0, 32 / (kind.columns ? kind.run : 32)}, high = low;
+    high.half = 1;
+    if (!kind.columns) {
+        multiply_row((int32_t *)(void *)y, &low, &high, blocks);
+        return;
+    }
+    for (uint32_t half = 0; half < 2; half++) {
+        syn_runs one = {panel, x, half, 1}, two = {panel, x, half, 2};
+        if (kind.run == 32 && !kind.has_minimum) multiply_half(y, &one, blocks, 0);
+        else if (kind.run == 32) multiply_half(y, &one, blocks, 1);
+        else if (!kind.has_minimum) multiply_half(y, &two, 2 * blocks, 0);
+        else multiply_half(y, &two, 2 * blocks, 1);
+    }
+}
+
+#else
+enum { HAS_MATRIX = 0 };
+
+static void configure_tiles(uint32_t run_columns) { (void)run_columns; }
+static void release_tiles(void) {}
+static void multiply_matrix(float *y, const syn_panel *panel, const syn_tile *x, uint32_t blocks, uint32_t format) {
+    (void)y, (void)panel, (void)x, (void)blocks, (void)format;
+}
+#endif
+
+#endif

@@ -58,8 +58,8 @@ def expected(arith, x, w):
 
 
 @pytest.mark.parametrize(("arith", "format"), CASES)
-@pytest.mark.parametrize("rows", [1, 2, 4, 7])
-@pytest.mark.parametrize("blocks", [1, 3, 9])
+@pytest.mark.parametrize("rows", [1, 2, 4, 7, 13, 40])
+@pytest.mark.parametrize("blocks", [1, 3, 9, 19])
 def test_products(arith, format, rows, blocks):
     cols = blocks * max(32, format_named(format).block)
     x, w, b = numbers(rows, cols), weight(numbers(13, cols), format), weight(numbers(1, 13))
@@ -81,12 +81,27 @@ def test_odd_columns(arith, format, cols):
 
 @pytest.mark.parametrize(("arith", "format"), CASES)
 def test_rows_together_equal_rows_alone(arith, format):
-    x, w = numbers(7, 512), weight(numbers(9, 512), format)
-    (all_,) = run("linear", [tensor(x), w, None], [like(tensor(x), 9)], [arith])
-    for t in range(7):
+    """With two tiles of any kind."""
+    x, w = numbers(70, 512), weight(numbers(41, 512), format)
+    (all_,) = run("linear", [tensor(x), w, None], [like(tensor(x), 41)], [arith])
+    for few in (2, 6, 12, 13, 29):
+        some = tensor(x[:few])
+        (y,) = run("linear", [some, w, None], [like(some, 41)], [arith])
+        np.testing.assert_array_equal(y.view(np.uint32), all_[:few].view(np.uint32))
+    for t in range(0, 70, 9):
         one = tensor(x[t : t + 1])
-        (y,) = run("linear", [one, w, None], [like(one, 9)], [arith])
+        (y,) = run("linear", [one, w, None], [like(one, 41)], [arith])
         np.testing.assert_array_equal(y[0].view(np.uint32), all_[t].view(np.uint32))
+
+
+@pytest.mark.parametrize(("arith", "format"), [(F32, "f16"), (A8_32, "q4_k"), (A8_ROW, "int8")])
+def test_many_outputs_equal_few(arith, format):
+    """Outputs of half a megabyte and more may go another way to memory."""
+    x, w = numbers(160, 256), weight(numbers(1024, 256), format)
+    (many,) = run_same("linear", [tensor(x), w, None], [like(tensor(x), 1024)], [arith])
+    few = tensor(x[100:117])
+    (y,) = run("linear", [few, w, None], [like(few, 1024)], [arith])
+    np.testing.assert_array_equal(y.view(np.uint32), many[100:117].view(np.uint32))
 
 
 @pytest.mark.parametrize(

@@ -1,8 +1,21 @@
 /* What instructions this processor and its system let a program use. */
+#define _GNU_SOURCE
 #include "instructions.h"
 
 #if defined(__x86_64__)
 #include <cpuid.h>
+#if defined(__linux__)
+#include <sys/syscall.h>
+#include <unistd.h>
+
+/* Tiles are large: Linux gives a process the room to save them when it asks. */
+static int may_use_tiles(void) {
+    enum { ARCH_REQ_XCOMP_PERM = 0x1023, XFEATURE_XTILEDATA = 18 };
+    return syscall(SYS_arch_prctl, ARCH_REQ_XCOMP_PERM, XFEATURE_XTILEDATA) == 0;
+}
+#else
+static int may_use_tiles(void) { return 0; }
+#endif
 
 typedef struct { uint32_t a, b, c, d; } leaf;
 
@@ -21,15 +34,18 @@ static uint32_t saved_registers(void) {
 }
 
 uint32_t syn_instructions(void) {
-    enum { YMM = 0x6, ZMM = 0xe6 };
-    /* leaf 1, c: fma, f16c; leaf 7, b: avx2; avx512f, dq, bw, vl; leaf 7, c: vnni */
+    enum { YMM = 0x6, ZMM = 0xe6, TILES = 0x60000 };
+    /* leaf 1, c: fma, f16c; leaf 7, b: avx2; avx512f, dq, bw, vl; c: vnni; d: amx tile, int8 */
     const uint32_t fma_f16c = 1u << 12 | 1u << 29, avx2 = 1u << 5;
     const uint32_t avx512 = 1u << 16 | 1u << 17 | 1u << 30 | 1u << 31, vnni = 1u << 11;
+    const uint32_t amx = 1u << 24 | 1u << 25;
     uint32_t saved = saved_registers(), found = 0;
     leaf one = ask(1, 0), seven = ask(7, 0);
     if ((saved & YMM) == YMM && (one.c & fma_f16c) == fma_f16c && (seven.b & avx2)) found |= SYN_HAS_AVX2;
     if (found && (saved & ZMM) == ZMM && (seven.b & avx512) == avx512 && (seven.c & vnni))
         found |= SYN_HAS_AVX512;
+    if ((found & SYN_HAS_AVX512) && (saved & TILES) == TILES && (seven.d & amx) == amx && may_use_tiles())
+        found |= SYN_HAS_AMX;
     return found;
 }
 #else

@@ -14,6 +14,9 @@ enum { OWN_ROWS = 4 };
  * multiplying take turns more often than memory takes to answer. */
 enum { MANY_BLOCKS = PANEL_BLOCKS, FEW_BLOCKS = 8 };
 
+/* Tiles of 16 rows that are mostly empty are slower than a few of six. */
+enum { MATRIX_WORTH = 13 };
+
 /* How an op is laid out: of x for each row, and of a thread's own room. */
 typedef struct {
     int integers, own, matrix;        /* of integers; every thread prepares x; by the tile instructions */
@@ -44,7 +47,7 @@ static plan plan_of(const syn_op *op, uint32_t threads) {
     uint32_t arith = op->attributes[0];
     plan p = {.integers = arith == ARITH_A8_32 || arith == ARITH_A8_ROW, .own = x->rows <= OWN_ROWS,
               .cols = x->cols, .rows = x->rows, .blocks = x->cols / 32 + (x->cols % 32 != 0)};
-    p.matrix = HAS_MATRIX && p.integers && x->rows > TILE_ROWS;
+    p.matrix = HAS_MATRIX && p.integers && x->rows >= MATRIX_WORTH;
     p.tile = p.matrix ? MATRIX_ROWS : p.integers ? TILE_ROWS : TILE_MOST;
     p.room_rows = p.matrix ? (x->rows + MATRIX_ROWS - 1) / MATRIX_ROWS * MATRIX_ROWS : x->rows;
     p.code_bytes = p.integers ? (size_t)p.blocks * 32 : (size_t)x->cols * 4;

@@ -35,7 +35,7 @@ from synapse_core.passes import Choice, Rule, installed_passes, optimise
 from synapse_core.program import Limits, Program, functions_of, lower, open_program
 
 DEFAULT_CONTEXT = 2048
-PREFILL_ROWS = 128
+PREFILL_ROWS = 512
 OUTPUT_ROWS = 16
 DEFAULT_KV = "f16"
 

@@ -1,7 +1,7 @@
 /* attention on AVX-512; what it computes stands in kernels/attention.c and attention.h.
  *
- * Some rows of one slot, times the heads that share a kv head, are taken together: up to twelve queries. Keys come
- * in panels of 32, their numbers turned so that a vector holds a column of 16 keys; values are read as they
+ * Some rows of one slot, times the heads that share a kv head, are taken together: up to 48 queries. Keys come
+ * in panels of 32, taken apart once for all of them, their numbers turned so that a vector holds a column of 16 keys; values are read as they
  * lie. Keys that only some of the rows see are scored for all and masked; their values are added by themselves,
  * so that no row is touched by what it does not see.
  *
@@ -10,12 +10,12 @@
 #include "../kernels/attention.h"
 #include "tile_f32.h"
 
-enum { QUERIES = TILE_MOST };
+enum { QUERIES = 4 * TILE_MOST };
 
 /* A thread's room. */
 typedef struct {
     float *panel;   /* (D + 8, 32) of keys */
-    float *q;       /* (D, n): the queries, scaled, side by side */
+    float *q;       /* tiles of (D, T): the queries, up to twelve side by side */
     float *score;   /* (n, 256) */
     float *product; /* (n, 32) */
     float *sum;     /* (n, D) of a piece */
@@ -84,6 +84,9 @@ static __m512 cap_scores(__m512 x, float cap) {
     return _mm512_loadu_ps(lane);
 }
 
+/* Queries in the tile that begins at query i. */
+static uint32_t tile_queries(uint32_t n, uint32_t i) { return n - i < TILE_MOST ? n - i : TILE_MOST; }
+
 /* Scores of all queries for the keys [from, end) of a piece → score (n, 256), -inf where a row does not see. */
 static void score_piece(const block *b, const room *r, uint32_t from, uint32_t end) {
     uint32_t base = from - from % PIECE;
@@ -97,7 +100,9 @@ static void score_piece(const block *b, const room *r, uint32_t from, uint32_t e
             expand_floats(r->panel, 0, &low, keys.dtype, 0, b->dim);
             if (keys.count > LANES) expand_floats(r->panel, 1, &high, keys.dtype, 0, b->dim);
             __builtin_memset(r->product, 0, (size_t)b->n * PANEL_ROWS * 4);
-            multiply_f32(r->product, r->panel, r->q, b->dim, b->n);
+            for (uint32_t i = 0; i < b->n; i += TILE_MOST)
+                multiply_f32(r->product + (size_t)i * PANEL_ROWS, r->panel, r->q + (size_t)i * b->dim, b->dim,
+                             tile_queries(b->n, i));
         }
         for (uint32_t i = 0; i < b->n; i++) {
             uint32_t row = i / b->heads;
@@ -172,7 +177,7 @@ SYN_INLINE __m512 value_lanes(const uint8_t *at, uint32_t dtype, uint32_t column
 SYN_INLINE void weigh_columns(float *sum, const float *weight, const stretch *v, uint32_t column, uint32_t dim,
                               uint32_t dtype, uint32_t n) {
     __mmask16 lanes[2] = {lanes_of(column, dim), lanes_of(column + LANES, dim)};
-    __m512 total[QUERIES][2];
+    __m512 total[TILE_MOST][2];
     for (uint32_t i = 0; i < n; i++)
         for (uint32_t h = 0; h < 2; h++)
             total[i][h] = _mm512_maskz_loadu_ps(lanes[h], sum + (size_t)i * dim + column + h * LANES);
@@ -212,7 +217,8 @@ static void weigh(const room *r, uint32_t first, uint32_t n, uint32_t place, con
 static void weigh_keys(const block *b, const room *r, uint32_t from, uint32_t end, uint32_t first, uint32_t last) {
     for (uint32_t j = from; j < end;) {
         stretch v = stretch_at(b, j, end, 1);
-        if (v.data) weigh(r, first * b->heads, (last - first) * b->heads, j % PIECE, &v, b->dim);
+        for (uint32_t i = first * b->heads; v.data && i < last * b->heads; i += TILE_MOST)
+            weigh(r, i, tile_queries(last * b->heads, i), j % PIECE, &v, b->dim);
         j += v.count;
     }
 }
@@ -252,7 +258,8 @@ static void attend(const block *b, const room *r, float *y, const float *q, uint
     uint32_t begin = b->begin[0], end = b->end[b->rows - 1];
     for (uint32_t i = 0; i < b->n; i++) {
         const float *from = q + (size_t)(b->row + i / b->heads) * width + (size_t)(b->head + i % b->heads) * b->dim;
-        pack_row(r->q, i, b->n, from, b->dim, 0);
+        uint32_t tile = i - i % TILE_MOST;
+        pack_row(r->q + (size_t)tile * b->dim, i - tile, tile_queries(b->n, tile), from, b->dim, 0);
         before[i] = (softmax){-__builtin_inff(), 0.0f};
     }
     __builtin_memset(r->all, 0, (size_t)b->n * b->dim * 4);
@@ -298,7 +305,7 @@ static void run(const syn_op *op, const syn_call *call) {
         store_keys(op, call);
         syn_barrier(call);
     }
-    b.heads = group < QUERIES ? group : QUERIES;
+    b.heads = group < TILE_MOST ? group : TILE_MOST;
     uint32_t most = QUERIES / b.heads, end = 0;
     for (uint32_t row = 0; row < q->rows; row += b.rows) {
         if (row >= end) syn_run_of(call, q, row, &b.first_row, &end);

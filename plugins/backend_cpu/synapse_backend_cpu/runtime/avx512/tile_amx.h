@@ -68,29 +68,30 @@ SYN_INLINE void add_run(__m512 total[MATRIX_ROWS], const syn_runs *r, uint32_t n
         total[t] = _mm512_fmadd_ps(minimum, _mm512_set1_ps(codes[t]), total[t]);
 }
 
-enum { GROUP = 4, PRODUCT = MATRIX_ROWS * LANES };
+enum { GROUP = 4, BEHIND = 2, PRODUCT = MATRIX_ROWS * LANES };
 
-/* Integer sums of runs [n, n + GROUP) → products; what is behind `count` is left alone. */
-SYN_INLINE void multiply_runs(int32_t *products, const syn_runs *r, uint32_t n, uint32_t count) {
-#define START(i) if (n + i < count) { _tile_zero(i); SYN_ADD_PRODUCT(i, 4 + i % 2, 6 + i % 2, run_x(r, n + i), run_code(r, n + i)); }
-#define STORE(i) if (n + i < count) _tile_stored(i, products + i * PRODUCT, 64)
-    START(0) START(1) START(2) START(3)
-    STORE(0); STORE(1); STORE(2); STORE(3);
-#undef START
-#undef STORE
-}
-
-/* Go on with the sums y (16, 32) of one half by `count` runs: a group is multiplied while the last one is added. */
+/* Go on with the sums y (16, 32) of one half by `count` runs. Step n stores what tile n % 4 has multiplied, starts it
+ * anew four runs ahead, and adds what was stored two steps before: products and sums take as long, side by side. */
 SYN_INLINE void multiply_half(float *y, const syn_runs *r, uint32_t count, int has_minimum) {
-    _Alignas(64) int32_t product[2][GROUP * PRODUCT];
+    _Alignas(64) int32_t product[GROUP][PRODUCT];
     __m512 total[MATRIX_ROWS];
     for (uint32_t t = 0; t < MATRIX_ROWS; t++) total[t] = _mm512_loadu_ps(y + t * PANEL_ROWS + r->half * LANES);
-    multiply_runs(product[0], r, 0, count);
-    for (uint32_t n = 0; n < count; n += GROUP) {
-        const int32_t *done = product[n / GROUP % 2];
-        multiply_runs(product[(n / GROUP + 1) % 2], r, n + GROUP, count);
-        for (uint32_t i = 0; i < GROUP && n + i < count; i++) add_run(total, r, n + i, done + i * PRODUCT, has_minimum);
+#define START(i, n) \
+    if ((n) < count) { \
+        _tile_zero(i); \
+        SYN_ADD_PRODUCT(i, 4 + i % 2, 6 + i % 2, run_x(r, n), run_code(r, n)); \
     }
+#define STEP(i) \
+    if (n + i < count) _tile_stored(i, product[i], 64); \
+    START(i, n + i + GROUP) \
+    if (n + i >= BEHIND && n + i < count + BEHIND) \
+        add_run(total, r, n + i - BEHIND, product[(i + GROUP - BEHIND) % GROUP], has_minimum);
+    START(0, 0) START(1, 1) START(2, 2) START(3, 3)
+    for (uint32_t n = 0; n < count + BEHIND; n += GROUP) {
+        STEP(0) STEP(1) STEP(2) STEP(3)
+    }
+#undef START
+#undef STEP
     for (uint32_t t = 0; t < MATRIX_ROWS; t++) _mm512_storeu_ps(y + t * PANEL_ROWS + r->half * LANES, total[t]);
 }
 

@@ -5,6 +5,7 @@
  * goes the same way as many, so its bits are the same alone and batched.
  */
 #include "../kernels/linear.h"
+#include "stream.h"
 #include "tile_amx.h"
 #include "tile_f32.h"
 
@@ -17,11 +18,14 @@ enum { MANY_BLOCKS = PANEL_BLOCKS, FEW_BLOCKS = 8 };
 /* Tiles of 16 rows that are mostly empty are slower than a few of six. */
 enum { MATRIX_WORTH = 13 };
 
+enum { BLOCK_BYTES = 1 << 20 };
+
 /* How an op is laid out: of x for each row, and of a thread's own room. */
 typedef struct {
     int integers, own, matrix;        /* of integers; every thread prepares x; by the tile instructions */
     uint32_t cols, rows, blocks;      /* blocks of 32 columns, the last perhaps short */
     uint32_t tile, room_rows;         /* rows of x taken together, and what the last tile has room for */
+    uint32_t block_rows;              /* rows of x that stay in the second cache while panels go by */
     size_t code_bytes, scale_bytes;   /* of a row of x; codes, or numbers */
     size_t x_bytes, sums_bytes, panel_bytes, decoded_bytes;
     uint32_t copies;
@@ -54,7 +58,10 @@ static plan plan_of(const syn_op *op, uint32_t threads) {
     p.scale_bytes = p.integers ? (size_t)p.blocks * 4 : 0;
     p.x_bytes = (size_t)syn_aligned((p.code_bytes + 4 * p.scale_bytes) * p.room_rows);
     p.copies = p.own ? threads : 1;
-    p.sums_bytes = (size_t)p.room_rows * PANEL_ROWS * 4;
+    size_t tiles = BLOCK_BYTES / ((p.code_bytes + 4 * p.scale_bytes) * p.tile);
+    p.block_rows = (tiles > 1 ? (uint32_t)tiles : 1) * p.tile;
+    if (p.block_rows > p.room_rows) p.block_rows = p.room_rows;
+    p.sums_bytes = (size_t)p.block_rows * PANEL_ROWS * 4;
     p.panel_bytes = p.integers ? sizeof(syn_panel) : (PART_COLUMNS + 8) * PANEL_ROWS * 4;
     for (uint32_t i = 0; !p.integers && i < op->outputs; i++)
         if (is_decoded(&op->in[1 + 2 * i])) p.decoded_bytes = (size_t)syn_aligned((uint64_t)x->cols * 4 * PANEL_ROWS);
@@ -101,22 +108,29 @@ static void prepare(const plan *p, uint32_t arith, uint8_t *to, const float *x, 
 
 /* A thread's room. */
 typedef struct {
-    float *sums;      /* (T, 32); int32 for a8/row */
+    float *sums;          /* (block_rows, 32); int32 for a8/row */
     uint8_t *panel;
-    float *decoded;   /* (32, C) */
+    float *decoded;       /* (32, C) */
+    uint32_t begin, end;  /* the rows of x of this block; the end may be in the last tile's room */
 } room;
 
 static void integer_sums(const plan *p, const room *r, uint8_t *x, const syn_operand *w, uint32_t n) {
     syn_panel *panel = (syn_panel *)(void *)r->panel;
     syn_rows16 low = weight_rows(w, n), high = weight_rows(w, n + LANES);
+    if (p->rows == 1 && w->packed && w->dtype != SYN_INT8) {
+        syn_tile tile = tile_at(p, x, 0);
+        multiply_stream(r->sums, &low, w, &tile, p->blocks);
+        if (n + LANES < w->rows) multiply_stream(r->sums + LANES, &high, w, &tile, p->blocks);
+        return;
+    }
     uint32_t most = p->rows <= TILE_ROWS ? FEW_BLOCKS : MANY_BLOCKS;
     for (uint32_t first = 0; first < p->blocks; first += most) {
         uint32_t blocks = p->blocks - first < most ? p->blocks - first : most;
         expand_half(panel, 0, &low, w, first, blocks, !p->matrix);
         expand_half(panel, 1, &high, w, first, blocks, !p->matrix);
-        for (uint32_t t = 0, T; t < p->rows; t += T) {
+        for (uint32_t t = r->begin, T; t < r->end; t += T) {
             T = tile_rows(p, t);
-            float *sums = r->sums + (size_t)t * PANEL_ROWS;
+            float *sums = r->sums + (size_t)(t - r->begin) * PANEL_ROWS;
             syn_tile tile = tile_at(p, x, t);
             tile.code += (size_t)first * 8 * T;
             tile.sum += (size_t)first * 3 * T;
@@ -140,6 +154,11 @@ static void float_sums(const plan *p, const room *r, uint8_t *x, const syn_opera
     } else {
         low = weight_rows(w, n);
         high = weight_rows(w, n + LANES);
+        if (p->rows == 1 && w->packed && (!round || dtype == SYN_BF16)) {
+            stream_f32(r->sums, &low, dtype, (const float *)(const void *)x, p->cols);
+            if (n + LANES < w->rows) stream_f32(r->sums + LANES, &high, dtype, (const float *)(const void *)x, p->cols);
+            return;
+        }
     }
     for (uint32_t from = 0; from < p->cols; from += PART_COLUMNS) {
         uint32_t count = p->cols - from < PART_COLUMNS ? p->cols - from : PART_COLUMNS;
@@ -147,10 +166,10 @@ static void float_sums(const plan *p, const room *r, uint8_t *x, const syn_opera
         expand_floats(panel, 1, &high, dtype, from, count);
         for (uint32_t i = 0; round && dtype != SYN_BF16 && i < count * PANEL_ROWS; i++)
             panel[i] = syn_from_bf16(syn_to_bf16(panel[i]));
-        for (uint32_t t = 0, T; t < p->rows; t += T) {
+        for (uint32_t t = r->begin, T; t < r->end; t += T) {
             T = tile_rows(p, t);
             const float *tile = (const float *)(const void *)tile_at(p, x, t).code + (size_t)from * T;
-            multiply_f32(r->sums + (size_t)t * PANEL_ROWS, panel, tile, count, T);
+            multiply_f32(r->sums + (size_t)(t - r->begin) * PANEL_ROWS, panel, tile, count, T);
         }
     }
 }
@@ -175,7 +194,7 @@ static void put_outputs(const plan *p, const room *r, uint8_t *x, const syn_oper
         int streams = lanes == 0xffff && ((uintptr_t)(y + n) | w->rows * 4) % 64 == 0
                       && (uint64_t)p->rows * w->rows * 4 > STREAM_BYTES;
         __m512 scale = w->dtype == SYN_INT8 && p->integers ? row_scales(w, n + h * LANES) : add;
-        for (uint32_t t = 0; t < p->rows; t++, from += PANEL_ROWS) {
+        for (uint32_t t = r->begin; t < r->end && t < p->rows; t++, from += PANEL_ROWS) {
             __m512 sum = _mm512_loadu_ps(from);
             if (w->dtype == SYN_INT8 && p->integers) {
                 uint32_t first = t - t % p->tile;
@@ -189,14 +208,32 @@ static void put_outputs(const plan *p, const room *r, uint8_t *x, const syn_oper
     }
 }
 
+static uint32_t panels_of(const syn_operand *w) { return (w->rows + PANEL_ROWS - 1) / PANEL_ROWS; }
+
+/* Panels [from, end) of one pair, as far as it has them, for a block of rows. */
+static void multiply(const syn_op *op, uint32_t pair, const plan *p, const room *r, uint8_t *x, uint32_t from,
+                     uint32_t end) {
+    const syn_operand *w = &op->in[1 + 2 * pair], *b = &op->in[2 + 2 * pair];
+    const float *bias = b->kind == SYN_NONE ? NULL : (const void *)b->data;
+    float *y = (float *)(void *)op->out[pair].data;
+    if (p->matrix) configure_tiles(syn_block_format_of(w->dtype).run == 16 ? 16 : 32);
+    if (end > panels_of(w)) end = panels_of(w);
+    for (uint32_t n = from * PANEL_ROWS; n < end * PANEL_ROWS; n += PANEL_ROWS) {
+        __builtin_memset(r->sums, 0, p->sums_bytes);
+        if (p->integers) integer_sums(p, r, x, w, n);
+        else float_sums(p, r, x, w, n, op->attributes[0] == ARITH_BF16);
+        put_outputs(p, r, x, w, bias, y, n);
+    }
+}
+
 /* x (T, C), w (N, C), b (N) → y (T, N), for each pair; threads share the panels of all w. */
 static void run(const syn_op *op, const syn_call *call) {
     const syn_operand *x = &op->in[0];
-    uint32_t arith = op->attributes[0], panels = 0, before = 0, lo, hi;
+    uint32_t arith = op->attributes[0], panels = 0, lo, hi;
     plan p = plan_of(op, call->threads);
     uint8_t *prepared = call->scratch + (p.own ? call->thread * p.x_bytes : 0);
     uint8_t *mine = call->scratch + p.copies * p.x_bytes + call->thread * room_bytes(&p);
-    room r = {(float *)(void *)mine, mine + p.sums_bytes, (float *)(void *)(mine + p.sums_bytes + p.panel_bytes)};
+    room r = {(float *)(void *)mine, mine + p.sums_bytes, (float *)(void *)(mine + p.sums_bytes + p.panel_bytes), 0, 0};
     const float *numbers = (const float *)(const void *)x->data;
     if (p.own) {
         prepare(&p, arith, prepared, numbers, 0, p.rows);
@@ -205,22 +242,12 @@ static void run(const syn_op *op, const syn_call *call) {
         prepare(&p, arith, prepared, numbers, lo, hi);
         syn_barrier(call);
     }
-    for (uint32_t i = 0; i < op->outputs; i++) panels += (op->in[1 + 2 * i].rows + PANEL_ROWS - 1) / PANEL_ROWS;
+    for (uint32_t i = 0; i < op->outputs; i++) panels += panels_of(&op->in[1 + 2 * i]);
     syn_share(call, panels, &lo, &hi);
-    for (uint32_t i = 0; i < op->outputs; i++) {
-        const syn_operand *w = &op->in[1 + 2 * i], *b = &op->in[2 + 2 * i];
-        const float *bias = b->kind == SYN_NONE ? NULL : (const void *)b->data;
-        float *y = (float *)(void *)op->out[i].data;
-        uint32_t count = (w->rows + PANEL_ROWS - 1) / PANEL_ROWS;
-        if (p.matrix) configure_tiles(syn_block_format_of(w->dtype).run == 16 ? 16 : 32);
-        for (uint32_t n = 0; n < count; n++) {
-            if (before + n < lo || before + n >= hi) continue;
-            __builtin_memset(r.sums, 0, p.sums_bytes);
-            if (p.integers) integer_sums(&p, &r, prepared, w, n * PANEL_ROWS);
-            else float_sums(&p, &r, prepared, w, n * PANEL_ROWS, arith == ARITH_BF16);
-            put_outputs(&p, &r, prepared, w, bias, y, n * PANEL_ROWS);
-        }
-        before += count;
+    for (r.begin = 0; r.begin < p.room_rows; r.begin = r.end) {
+        r.end = p.room_rows - r.begin < p.block_rows ? p.room_rows : r.begin + p.block_rows;
+        for (uint32_t i = 0, before = 0; i < op->outputs; before += panels_of(&op->in[1 + 2 * i]), i++)
+            multiply(op, i, &p, &r, prepared, lo > before ? lo - before : 0, hi > before ? hi - before : 0);
     }
     if (p.matrix) release_tiles();
     _mm_sfence();

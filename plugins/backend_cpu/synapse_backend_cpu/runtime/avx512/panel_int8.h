@@ -31,24 +31,68 @@ SYN_INLINE int32_t bias_of(uint32_t format) {
     }
 }
 
-/* A block of a panel, for 16 rows. */
+/* Some rows of x, T together: what belongs to one place of all T lies side by side. Codes of a tile of 16 are
+ * (C/32, 16, 8), for the tile instructions, and its sums are multiplied by the scales. */
+typedef struct {
+    int32_t *code;   /* (C/4, T): four codes each */
+    int32_t *sum;    /* (C/32, 3, T): of the codes of columns 0 to 15, 16 to 31, and all; float32 in a tile of 16 */
+    float *scale;    /* (C/32, T) */
+} syn_tile;
+
+enum { SUM_ALL = 2 };
+
+/* One row of x on its way through 16 rows of a weight: nothing is stored on the way. */
+typedef struct {
+    const syn_tile *x;
+    int32_t bias;
+    __m512i product[2];      /* of the block's even and odd words, or of its two runs */
+    __m512 total;
+} syn_stream;
+
+/* Where a block of 16 rows goes: into a panel, or straight into the products of one row of x. */
 typedef struct {
     syn_panel *panel;
-    uint32_t block, half;
+    syn_stream *stream;      /* NULL: into the panel */
+    uint32_t block, half, runs;
     int is_raised;
 } syn_place;
 
-/* Codes of a format that stores them raised by `bias`. */
+/* Codes of a format that stores them raised by `bias`; of a block, before its scale. */
 SYN_INLINE void put_code(syn_place to, uint32_t word, __m512i code, int8_t bias) {
+    if (to.stream) {
+        uint32_t sum = to.runs == 2 ? word / 4 : word % 2;
+        __m512i x = _mm512_set1_epi32(to.stream->x->code[(size_t)to.block * 8 + word]);
+        to.stream->product[sum] = _mm512_dpbusd_epi32(to.stream->product[sum], code, x);
+        return;
+    }
     if (!to.is_raised && bias) code = _mm512_sub_epi8(code, _mm512_set1_epi8(bias));
     to.panel->code[to.block][word][to.half] = code;
 }
 
+/* Of a run, before its minimum. */
 SYN_INLINE void put_scale(syn_place to, uint32_t run, __m512 scale) {
+    if (to.stream) {
+        const syn_tile *x = to.stream->x;
+        int32_t sum = x->sum[(size_t)to.block * 3 + (to.runs == 2 ? run : SUM_ALL)];
+        __m512i product = to.stream->product[run];
+        if (to.runs == 1) product = _mm512_add_epi32(product, to.stream->product[1]);
+        product = _mm512_sub_epi32(product, _mm512_set1_epi32(to.stream->bias * sum));
+        __m512 both = _mm512_mul_ps(scale, _mm512_set1_ps(x->scale[to.block]));
+        to.stream->total = _mm512_fmadd_ps(_mm512_cvtepi32_ps(product), both, to.stream->total);
+        to.stream->product[run] = _mm512_setzero_si512();
+        if (to.runs == 1) to.stream->product[1] = _mm512_setzero_si512();
+        return;
+    }
     to.panel->scale[to.block][run][to.half] = scale;
 }
 
 SYN_INLINE void put_minimum(syn_place to, uint32_t run, __m512 minimum) {
+    if (to.stream) {
+        const syn_tile *x = to.stream->x;
+        float sum = (float)x->sum[(size_t)to.block * 3 + (to.runs == 2 ? run : SUM_ALL)] * x->scale[to.block];
+        to.stream->total = _mm512_fmadd_ps(minimum, _mm512_set1_ps(sum), to.stream->total);
+        return;
+    }
     to.panel->minimum[to.block][run][to.half] = minimum;
 }
 
@@ -112,6 +156,7 @@ SYN_INLINE void expand_lines(syn_place to, const syn_rows16 *r, size_t at, int h
         take_piece(fifth, r, at + 16, packed);
         take_piece(fifth + 4, r, at + 32, packed);
     }
+#pragma clang loop unroll(full)
     for (uint32_t run = 0; run < 8; run++, to.block++) {
         if (run % 2 == 0) {
             take_piece(piece, r, at + (has_fifth ? 48 : 16) + run * 16, packed);
@@ -133,11 +178,13 @@ SYN_INLINE void expand_lines(syn_place to, const syn_rows16 *r, size_t at, int h
 /* q6_k: a super-block, 8 blocks of two runs */
 SYN_INLINE void expand_six(syn_place to, const syn_rows16 *r, size_t at, int packed) {
     __m512 d = take_half(r, at + 208, packed, 1);
+#pragma clang loop unroll(full)
     for (uint32_t half = 0; half < 2; half++) {
         __m512i low[16], high[8];
         for (uint32_t i = 0; i < 4; i++) take_piece(low + 4 * i, r, at + half * 64 + i * 16, packed);
         take_piece(high, r, at + 128 + half * 32, packed);
         take_piece(high + 4, r, at + 128 + half * 32 + 16, packed);
+#pragma clang loop unroll(full)
         for (uint32_t quarter = 0; quarter < 4; quarter++, to.block++) {
             for (uint32_t i = 0; i < 8; i++) {
                 __m512i code = nibbles(low[quarter % 2 * 8 + i], quarter / 2 * 4);
@@ -155,11 +202,11 @@ SYN_INLINE void expand_six(syn_place to, const syn_rows16 *r, size_t at, int pac
 }
 
 SYN_INLINE void expand_i8g16(syn_place to, const syn_rows16 *r, size_t at, int packed) {
+    put_signed(to, r, at + 16, packed);
     for (uint32_t run = 0; run < 2; run++) {
         put_scale(to, run, _mm512_castsi512_ps(take_word(r, at + run * 4, packed)));
         put_minimum(to, run, _mm512_castsi512_ps(take_word(r, at + 8 + run * 4, packed)));
     }
-    put_signed(to, r, at + 16, packed);
 }
 
 /* int8: codes behind the row's scale; what is behind the row counts as zero. `cols` of the row */
@@ -174,25 +221,18 @@ SYN_INLINE void expand_int8(syn_place to, const syn_rows16 *r, uint32_t column, 
     put_signed(to, &tail, 0, 0);
 }
 
-/* Ask for what will be read when memory has answered: packed rows are read one behind the other. */
-SYN_INLINE void fetch_ahead(const uint8_t *at, size_t bytes) {
-    enum { AHEAD_BYTES = 1024 };
-    for (size_t line = 0; line < bytes; line += 64) _mm_prefetch((const char *)(at + AHEAD_BYTES + line), _MM_HINT_T0);
-}
-
-/* `blocks` blocks from column 32 · first on, of 16 rows of a weight. */
-SYN_INLINE void expand_blocks(syn_panel *panel, uint32_t half, const syn_rows16 *r, const syn_operand *w,
-                              uint32_t first, uint32_t blocks, int packed, int is_raised) {
-    syn_block_format format = syn_block_format_of(w->dtype);
+/* `blocks` blocks from column 32 · first on, of 16 rows of a weight of this format. */
+SYN_INLINE void expand_blocks(syn_place to, const syn_rows16 *r, uint32_t dtype, uint32_t cols, uint32_t first,
+                              uint32_t blocks, int packed) {
+    syn_block_format format = syn_block_format_of(dtype);
     uint32_t each = format.columns ? format.columns / 32 : 1;
     size_t at = (size_t)(first / each) * format.bytes;
-    for (uint32_t b = 0; b < blocks; b += each, at += format.bytes) {
-        syn_place to = {panel, b, half, is_raised};
-        if (packed) fetch_ahead(r->packed + at * LANES, (size_t)format.bytes * LANES);
-        switch (w->dtype) {
+    to.runs = format.columns ? 32 / format.run : 1;
+    for (uint32_t b = 0; b < blocks; b += each, to.block += each, at += format.bytes) {
+        switch (dtype) {
         case SYN_Q8_0:
-            put_scale(to, 0, take_half(r, at, packed, 0));
             put_signed(to, r, at + 2, packed);
+            put_scale(to, 0, take_half(r, at, packed, 0));
             break;
         case SYN_Q4_0: expand_small(to, r, at, 0, 0, packed); break;
         case SYN_Q4_1: expand_small(to, r, at, 1, 0, packed); break;
@@ -202,17 +242,17 @@ SYN_INLINE void expand_blocks(syn_panel *panel, uint32_t half, const syn_rows16 
         case SYN_Q5_K: expand_lines(to, r, at, 1, packed); break;
         case SYN_Q6_K: expand_six(to, r, at, packed); break;
         case SYN_I8G16: expand_i8g16(to, r, at, packed); break;
-        default: expand_int8(to, r, (first + b) * 32, w->cols, packed);
+        default: expand_int8(to, r, (first + b) * 32, cols, packed);
         }
     }
 }
 
 static void expand_half(syn_panel *panel, uint32_t half, const syn_rows16 *r, const syn_operand *w, uint32_t first,
                         uint32_t blocks, int is_raised) {
-    if (r->packed && is_raised) expand_blocks(panel, half, r, w, first, blocks, 1, 1);
-    else if (r->packed) expand_blocks(panel, half, r, w, first, blocks, 1, 0);
-    else if (is_raised) expand_blocks(panel, half, r, w, first, blocks, 0, 1);
-    else expand_blocks(panel, half, r, w, first, blocks, 0, 0);
+    syn_place to = {panel, NULL, 0, half, 1, is_raised};
+    if (r->packed && is_raised) expand_blocks((syn_place){panel, NULL, 0, half, 1, 1}, r, w->dtype, w->cols, first, blocks, 1);
+    else if (r->packed) expand_blocks((syn_place){panel, NULL, 0, half, 1, 0}, r, w->dtype, w->cols, first, blocks, 1);
+    else expand_blocks(to, r, w->dtype, w->cols, first, blocks, 0);
 }
 
 #endif

@@ -60,8 +60,7 @@ SYN_INLINE void add_run(__m512 total[MATRIX_ROWS], const syn_runs *r, uint32_t n
     }
     if (!has_minimum) return;
     const int32_t *sums = r->x->sum + ((size_t)block * 3 + (r->runs == 1 ? SUM_ALL : run)) * MATRIX_ROWS;
-    _Alignas(64) float codes[MATRIX_ROWS];
-    _mm512_store_ps(codes, _mm512_mul_ps(_mm512_cvtepi32_ps(_mm512_loadu_si512(sums)), _mm512_loadu_ps(scale)));
+    const float *codes = (const float *)(const void *)sums;
     __m512 minimum = r->panel->minimum[block][run][r->half];
 #pragma clang loop unroll(full)
     for (uint32_t t = 0; t < MATRIX_ROWS; t++)

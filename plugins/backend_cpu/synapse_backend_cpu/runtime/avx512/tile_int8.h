@@ -9,16 +9,6 @@
 
 enum { TILE_ROWS = 6, MATRIX_ROWS = 16 };
 
-/* Some rows of x, T together: what belongs to one place of all T lies side by side. Codes of a tile of 16 are
- * (C/32, 16, 8), for the tile instructions. */
-typedef struct {
-    int32_t *code;   /* (C/4, T): four codes each */
-    int32_t *sum;    /* (C/32, 3, T): of the codes of columns 0 to 15, 16 to 31, and all */
-    float *scale;    /* (C/32, T) */
-} syn_tile;
-
-enum { SUM_ALL = 2 };
-
 SYN_INLINE void start_sums(__m512i (*c)[2], const int32_t *sum, int32_t bias, uint32_t T) {
     for (uint32_t t = 0; t < T; t++) c[t][0] = c[t][1] = _mm512_set1_epi32(-bias * sum[t]);
 }
@@ -133,18 +123,18 @@ SYN_INLINE __m512 larger(__m512 most, __m512 x) { return _mm512_max_ps(_mm512_ab
 /* 127 / most, 0 where most is 0 */
 SYN_INLINE __m512 inverse_of(float most) { return _mm512_set1_ps(most > 0.0f ? 127.0f / most : 0.0f); }
 
-/* Codes and sums of 32 columns of row t of a tile; where the tile instructions read it, a row's codes lie together. */
+/* Codes and sums of 32 columns of row t of a tile. */
 SYN_INLINE void put_block(const syn_tile *to, uint32_t block, uint32_t t, uint32_t T, __m512 low, __m512 high,
-                          __m512 inverse) {
+                          __m512 inverse, float scale) {
     __m512i a = round_codes(low, inverse), b = round_codes(high, inverse);
     int32_t word[8], first = _mm512_reduce_add_epi32(a), second = _mm512_reduce_add_epi32(b);
     _mm_storeu_si128((void *)word, _mm512_cvtepi32_epi8(a));
     _mm_storeu_si128((void *)(word + 4), _mm512_cvtepi32_epi8(b));
     int32_t *code = to->code + (size_t)block * 8 * T, *sum = to->sum + (size_t)block * 3 * T + t;
+    int32_t sums[3] = {first, second, first + second};
     for (uint32_t i = 0; i < 8; i++) code[T == MATRIX_ROWS ? t * 8 + i : i * T + t] = word[i];
-    sum[0] = first;
-    sum[T] = second;
-    sum[SUM_ALL * T] = first + second;
+    for (uint32_t i = 0; i < 3; i++)
+        sum[i * T] = T == MATRIX_ROWS ? (int32_t)syn_bits((float)sums[i] * scale) : sums[i];
 }
 
 /* Row t of a tile of T from x (C), quantised by 32 columns, or as a whole. */
@@ -165,7 +155,7 @@ static void quantise_row(const syn_tile *to, uint32_t t, uint32_t T, const float
             inverse = inverse_of(top);
             to->scale[(size_t)i / 32 * T + t] = top / 127.0f;
         }
-        put_block(to, i / 32, t, T, low, high, inverse);
+        put_block(to, i / 32, t, T, low, high, inverse, top / 127.0f);
     }
 }
 

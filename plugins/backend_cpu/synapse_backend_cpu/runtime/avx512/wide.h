@@ -12,7 +12,7 @@
 
 #define SYN_INLINE static inline __attribute__((always_inline))
 
-enum { LANES = 16, PANEL_ROWS = 2 * LANES };
+enum { LANES = 16, PANEL_ROWS = 2 * LANES, AHEAD_BYTES = 3072 };
 
 /* Where 16 rows of a matrix lie: row after row, or packed (pack.c). Rows behind the last one are the last one again. */
 typedef struct {
@@ -50,10 +50,17 @@ SYN_INLINE __m512i take_four_rows(const syn_rows16 *r, uint32_t first, size_t at
     return _mm512_inserti32x4(v, _mm_loadu_si128((const void *)(r->row[first + 12] + at)), 3);
 }
 
+/* 64 bytes of packed rows. They are read one behind the other: each asks for those that will be read when memory has
+ * answered. */
+SYN_INLINE __m512i take_packed(const syn_rows16 *r, size_t at) {
+    _mm_prefetch((const char *)(r->packed + at + AHEAD_BYTES), _MM_HINT_T0);
+    return _mm512_loadu_si512(r->packed + at);
+}
+
 /* The 16 bytes at `at` of each row → four vectors of 32 bits, lane = row. */
 SYN_INLINE void take_piece(__m512i to[4], const syn_rows16 *r, size_t at, int packed) {
     if (packed) {
-        for (uint32_t i = 0; i < 4; i++) to[i] = _mm512_loadu_si512(r->packed + at * LANES + i * 64);
+        for (uint32_t i = 0; i < 4; i++) to[i] = take_packed(r, at * LANES + i * 64);
         return;
     }
     __m512i a = take_four_rows(r, 0, at), b = take_four_rows(r, 1, at);
@@ -68,7 +75,7 @@ SYN_INLINE void take_piece(__m512i to[4], const syn_rows16 *r, size_t at, int pa
 
 /* The 32 bits at `at` of each row. */
 SYN_INLINE __m512i take_word(const syn_rows16 *r, size_t at, int packed) {
-    if (packed) return _mm512_loadu_si512(r->packed + at * LANES);
+    if (packed) return take_packed(r, at * LANES);
     return _mm512_i32gather_epi32(r->offset, (const void *)(r->row[0] + at), 1);
 }
 

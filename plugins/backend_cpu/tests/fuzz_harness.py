@@ -12,6 +12,7 @@ from pathlib import Path
 
 import attrs
 import numpy as np
+from synapse_backend_cpu.native import recipe
 
 from synapse_core.ops import Op, StateType, TensorType, WeightType
 from synapse_core.program import Program, write_program
@@ -34,6 +35,8 @@ THIRTY_TWO_BITS = (
     "-m32", "-msse2", "-mfpmath=sse", "-idirafter", "/usr/include/x86_64-linux-gnu",
     "-Wno-unused-command-line-argument",
 )  # fmt: skip
+# What the recipe says to zig, said to clang.
+AVX512 = ("-march=x86-64-v4", "-mavx512vnni")
 EXTERNALS = 6
 MOST_INLINE_BYTES = 1 << 16
 
@@ -64,9 +67,15 @@ def links(clang: str, folder: Path, flags: Sequence[str]) -> bool:
     return done.returncode == 0
 
 
-def build(clang: str, folder: Path, runtime: Path = RUNTIME, flags: Sequence[str] = ()) -> Path:
+def build(
+    clang: str,
+    folder: Path,
+    runtime: Path = RUNTIME,
+    flags: Sequence[str] = (),
+    tier: recipe.Tier = recipe.PLAIN,
+) -> Path:
     """Compile the fuzzer against a runtime; only what is under test is traced for coverage."""
-    tested = [*runtime.glob("*.c"), *(runtime / "kernels").glob("*.c"), SCAN]
+    tested = [*(runtime / path.relative_to(RUNTIME) for path in recipe.runtime_sources(tier)), SCAN]
     jobs = [(path, f"fuzzer-no-link,{SANITIZERS}") for path in tested]
     jobs += [(path, SANITIZERS) for path in [*FUZZ.glob("*.c"), HOST / "pool.c"]]
     folder.mkdir(parents=True, exist_ok=True)

@@ -12,6 +12,9 @@ import tempfile
 from pathlib import Path
 
 import pytest
+from synapse_backend_cpu.native import recipe
+from synapse_backend_cpu.native.library import features
+from synapse_backend_cpu.native.recipe import host_target
 
 from . import fuzz_harness as harness
 
@@ -51,9 +54,16 @@ def seeds(tmp_path_factory) -> Path:
     return folder
 
 
-def look(clang: str, seeds: Path, build: Path, seconds: int, *flags: str) -> None:
+def look(
+    clang: str,
+    seeds: Path,
+    build: Path,
+    seconds: int,
+    *flags: str,
+    tier: recipe.Tier = recipe.PLAIN,
+) -> None:
     """Fuzz, and fail with the crash file's path if anything is reported."""
-    program = harness.build(clang, build, flags=flags)
+    program = harness.build(clang, build, flags=flags, tier=tier)
     kept = Path(tempfile.mkdtemp(prefix="synapse-fuzz-"))
     found = harness.run(program, seeds, kept, seconds)
     print(found.counts)
@@ -74,6 +84,13 @@ def test_nor_where_pointers_have_32_bits(clang, seeds, tmp_path):
     if not harness.links(clang, tmp_path, harness.THIRTY_TWO_BITS):
         pytest.skip("no 32-bit libraries (Debian: g++-multilib): 32 bits were not fuzzed")
     look(clang, seeds, tmp_path / "build", max(1, SECONDS // 2), *harness.THIRTY_TWO_BITS)
+
+
+def test_nor_on_the_kernels_for_avx512(clang, seeds, tmp_path):
+    tier = next(t for t in recipe.TIERS["x86_64"] if t.name == "avx512")
+    if host_target() != "x86_64-linux-gnu.2.17" or tier.feature & ~features():
+        pytest.skip("this processor has no AVX-512: its kernels were not fuzzed")
+    look(clang, seeds, tmp_path / "build", SECONDS, *harness.AVX512, tier=tier)
 
 
 def test_seeds_are_accepted(clang, seeds, tmp_path):

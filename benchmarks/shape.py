@@ -1,0 +1,94 @@
+"""A GGUF file of Qwen3-0.6B's shape with random weights, and its quantised forms.
+
+Speed does not depend on the numbers, so that nothing must be downloaded. llama.cpp's own quantiser
+makes the other formats, so that both engines read one file.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+from pathlib import Path
+
+import gguf
+import numpy as np
+
+LAYERS, WIDTH, HEADS, KV_HEADS, HEAD_DIM, FFN, VOCABULARY = 28, 1024, 16, 8, 128, 3072, 151936
+# Multiply-adds of a token in the layers' matrices.
+LAYER_MACS = LAYERS * (
+    2 * WIDTH * HEADS * HEAD_DIM + 2 * WIDTH * KV_HEADS * HEAD_DIM + 3 * WIDTH * FFN
+)
+# By llama.cpp's numbers of file types.
+FILE_TYPES = {"q4_0": 2, "q8_0": 7, "q4_k_m": 15, "bf16": 32}
+FORMATS = (*FILE_TYPES, "f16")
+
+
+def make(folder: Path, format: str) -> Path:
+    """Return the file of a format, made once."""
+    path = folder / f"qwen3-0.6b-shape-{format}.gguf"
+    if path.exists():
+        return path
+    part = path.with_suffix(".part")
+    if format == "f16":
+        _write(part)
+    else:
+        _quantise(make(folder, "f16"), part, FILE_TYPES[format])
+    os.replace(part, path)
+    return path
+
+
+def _write(path: Path) -> None:
+    rng = np.random.default_rng(0)
+    w = gguf.GGUFWriter(str(path), "qwen3")
+    w.add_block_count(LAYERS)
+    w.add_context_length(40960)
+    w.add_embedding_length(WIDTH)
+    w.add_feed_forward_length(FFN)
+    w.add_head_count(HEADS)
+    w.add_head_count_kv(KV_HEADS)
+    w.add_key_length(HEAD_DIM)
+    w.add_value_length(HEAD_DIM)
+    w.add_rope_freq_base(1e6)
+    w.add_layer_norm_rms_eps(1e-6)
+    w.add_file_type(gguf.LlamaFileType.MOSTLY_F16)
+    w.add_vocab_size(VOCABULARY)
+    w.add_tokenizer_model("none")
+
+    def matrix(name: str, rows: int, cols: int) -> None:
+        numbers = rng.standard_normal((rows, cols), dtype=np.float32) * np.float32(0.02)
+        w.add_tensor(name, numbers.astype(np.float16))
+
+    def ones(name: str, count: int) -> None:
+        w.add_tensor(name, np.ones(count, dtype=np.float32))
+
+    matrix("token_embd.weight", VOCABULARY, WIDTH)
+    ones("output_norm.weight", WIDTH)
+    for n in range(LAYERS):
+        block = f"blk.{n}."
+        ones(block + "attn_norm.weight", WIDTH)
+        ones(block + "ffn_norm.weight", WIDTH)
+        ones(block + "attn_q_norm.weight", HEAD_DIM)
+        ones(block + "attn_k_norm.weight", HEAD_DIM)
+        matrix(block + "attn_q.weight", HEADS * HEAD_DIM, WIDTH)
+        matrix(block + "attn_k.weight", KV_HEADS * HEAD_DIM, WIDTH)
+        matrix(block + "attn_v.weight", KV_HEADS * HEAD_DIM, WIDTH)
+        matrix(block + "attn_output.weight", WIDTH, HEADS * HEAD_DIM)
+        matrix(block + "ffn_gate.weight", FFN, WIDTH)
+        matrix(block + "ffn_up.weight", FFN, WIDTH)
+        matrix(block + "ffn_down.weight", WIDTH, FFN)
+    w.write_header_to_file()
+    w.write_kv_data_to_file()
+    w.write_tensors_to_file()
+    w.close()
+
+
+def _quantise(source: Path, to: Path, file_type: int) -> None:
+    import llama_cpp
+
+    settings = llama_cpp.llama_model_quantize_default_params()
+    settings.ftype = file_type
+    code = llama_cpp.llama_model_quantize(
+        str(source).encode(), str(to).encode(), ctypes.byref(settings)
+    )
+    if code:
+        raise SystemExit(f"llama.cpp's quantiser: code {code} for {to.name}")

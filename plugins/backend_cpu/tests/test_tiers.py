@@ -1,0 +1,95 @@
+"""Tables of kernels: which is chosen, what they pack, and that whole programs agree across them."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from synapse_backend_cpu import packing
+from synapse_backend_cpu.backend import CpuBackend
+from synapse_backend_cpu.native import library, recipe
+from synapse_backend_cpu.native.compiler import target
+
+from synapse_core.errors import Unavailable, UsageError
+from synapse_core.program import Tables
+from synapse_core.testing import causal_decoder
+
+FORMATS = ["f32", "f16", "bf16", "int8", "q8_0", "q4_0", "q5_1", "i8g16"]
+
+
+def outputs(case, threads=1):
+    session = CpuBackend().open(case.executable(), threads=threads)
+    try:
+        return [session.run(call.function, call.inputs, call.rows) for call in case.calls]
+    finally:
+        session.close()
+
+
+def usable():
+    found = library.features()
+    return [t for t in recipe.tiers_of(target()) if not t.feature & ~found]
+
+
+def test_the_fastest_table_that_runs_here_is_used(monkeypatch):
+    monkeypatch.delenv(library.FORCED, raising=False)
+    assert library.tier() == usable()[0]
+
+
+def test_a_table_can_be_forced(monkeypatch):
+    monkeypatch.setenv(library.FORCED, "plain")
+    assert library.tier() is recipe.PLAIN
+
+
+def test_an_unknown_table_is_refused(monkeypatch):
+    monkeypatch.setenv(library.FORCED, "mmx")
+    with pytest.raises(UsageError, match=r"SYNAPSE_CPU=mmx: there are .*plain"):
+        library.tier()
+
+
+def test_a_table_that_cannot_run_here_is_refused(monkeypatch):
+    lacking = recipe.Tier("future", 1 << 30, (), None)
+    monkeypatch.setitem(recipe.TIERS, target().partition("-")[0], (lacking, recipe.PLAIN))
+    monkeypatch.setenv(library.FORCED, "future")
+    with pytest.raises(Unavailable, match="SYNAPSE_CPU=future: this processor lacks"):
+        library.tier()
+    monkeypatch.delenv(library.FORCED)
+    assert library.tier() is recipe.PLAIN
+
+
+def test_an_unknown_layout_is_refused(monkeypatch):
+    monkeypatch.setenv(packing.CHOSEN, "columns")
+    with pytest.raises(UsageError, match="SYNAPSE_LAYOUT=columns: there are packed, rows"):
+        packing.is_wanted()
+
+
+@pytest.mark.parametrize("format", FORMATS)
+def test_packed_weights_give_the_bits_of_rows(monkeypatch, format):
+    case = causal_decoder(format, "f16")
+    monkeypatch.setenv(packing.CHOSEN, "rows")
+    rows = outputs(case)
+    monkeypatch.setenv(packing.CHOSEN, "packed")
+    for one, many in zip(rows, outputs(case, threads=3), strict=True):
+        for name, array in one.items():
+            np.testing.assert_array_equal(array.view(np.uint32), many[name].view(np.uint32))
+
+
+@pytest.mark.parametrize("format", FORMATS)
+def test_tables_agree_with_plain_c(monkeypatch, format):
+    """A whole program; with activations of 8 bits another order of sums turns one over at times."""
+    budget = 1e-5 if format in ("f32", "f16", "bf16") else 5e-3
+    case = causal_decoder(format, "f32")
+    monkeypatch.setenv(library.FORCED, "plain")
+    plain = outputs(case)
+    for tier in usable():
+        monkeypatch.setenv(library.FORCED, tier.name)
+        for want, got in zip(plain, outputs(case), strict=True):
+            for name, array in want.items():
+                error = np.sqrt(np.square(got[name] - array).mean())
+                assert error <= budget * array.std()
+
+
+def test_a_tied_table_is_read_by_gather_and_product():
+    tables = Tables.of(causal_decoder("q8_0", "f16").executable().program.image)
+    read = tables.weights_of("linear")
+    assert read == sorted(set(read))
+    assert set(read) & set(tables.weights_of("embedding"))
+    assert tables.weights_of("nothing") == []

@@ -64,8 +64,15 @@ def from_gguf(read: Fields) -> ModelConfig:
     rope = read_rope(read, "gemma", sizes.head_dim)
     mixer = attention(attention_options(sizes, rope, gguf.read_biases(read)))
     layers = [plain_layer(norm, mixer, gemma_ffn(sizes))] * sizes.layers
-    scale = embedding_scale(sizes)
-    return gguf.read_model(read, "gemma", sizes, layers=layers, norm=norm, embedding_scale=scale)
+    return gguf.read_model(
+        read,
+        "gemma",
+        sizes,
+        layers=layers,
+        norm=norm,
+        rope=rope,
+        embedding_scale=embedding_scale(sizes),
+    )
 
 
 def read_gemma_sizes(read: Fields) -> Sizes:
@@ -123,5 +130,6 @@ FAMILY = Family(
     claims=(Claim(hf="GemmaForCausalLM"), Claim(gguf="gemma")),
     config={"hf": from_hf, "gguf": from_gguf},
     weights={"hf": LLAMA, "gguf": gguf.WEIGHTS},
+    fused={"gguf": gguf.FUSED},
     ignores=IGNORES,
 )

@@ -98,6 +98,7 @@ def from_gguf(read: Fields) -> ModelConfig:
         sizes,
         layers=[plain_layer(norm, attention(options, window), ffn, norm) for window in windows],
         norm=norm,
+        rope=rope,
         embedding_scale=embedding_scale(sizes),
         head_softcap=read_cap(read, f"gemma2.{HEAD_CAP}"),
     )
@@ -149,5 +150,6 @@ FAMILY = Family(
     claims=(Claim(hf="Gemma2ForCausalLM"), Claim(gguf="gemma2")),
     config={"hf": from_hf, "gguf": from_gguf},
     weights={"hf": WEIGHTS, "gguf": GGUF_WEIGHTS},
+    fused={"gguf": gguf.FUSED},
     ignores=IGNORES,
 )

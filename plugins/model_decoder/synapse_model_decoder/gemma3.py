@@ -115,6 +115,7 @@ def from_gguf(read: Fields) -> ModelConfig:
         sizes,
         layers=[plain_layer(norm, mixer, gemma_ffn(sizes), norm) for mixer in mixers],
         norm=norm,
+        rope=ropes[FULL],
         embedding_scale=embedding_scale(sizes),
         head_softcap=read_cap(read, cap) if read.has(cap) else 0.0,
     )
@@ -125,6 +126,7 @@ FAMILY = Family(
     claims=(Claim(hf="Gemma3ForCausalLM"), Claim(gguf="gemma3")),
     config={"hf": from_hf, "gguf": from_gguf},
     weights={"hf": {**GEMMA2, **HEAD_NORMS}, "gguf": GGUF_WEIGHTS},
+    fused={"gguf": gguf.FUSED},
     ignores=IGNORES,
     refuses={"Gemma3ForConditionalGeneration": "a model of text and images"},
 )

@@ -86,6 +86,7 @@ FAMILY = Family(
     claims=(Claim(hf="LlamaForCausalLM"), Claim(gguf="llama")),
     config={"hf": from_hf, "gguf": from_gguf},
     weights={"hf": WEIGHTS, "gguf": gguf.WEIGHTS},
+    fused={"gguf": gguf.FUSED},
     ignores=IGNORES,
     to_gguf=partial(form_of, reorders=True),
 )

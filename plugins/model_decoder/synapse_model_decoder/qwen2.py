@@ -52,6 +52,7 @@ FAMILY = Family(
     claims=(Claim(hf="Qwen2ForCausalLM"), Claim(gguf="qwen2")),
     config={"hf": from_hf, "gguf": from_gguf},
     weights={"hf": LLAMA, "gguf": gguf.WEIGHTS},
+    fused={"gguf": gguf.FUSED},
     ignores=IGNORES,
     refuses={
         "Qwen2MoeForCausalLM": "a mixture of experts",

@@ -58,6 +58,7 @@ FAMILY = Family(
     claims=(Claim(hf="Qwen3ForCausalLM"), Claim(gguf="qwen3")),
     config={"hf": from_hf, "gguf": from_gguf},
     weights={"hf": WEIGHTS, "gguf": gguf.WEIGHTS},
+    fused={"gguf": gguf.FUSED},
     ignores=IGNORES,
     to_gguf=partial(form_of, reorders=False),
     refuses={

@@ -59,13 +59,14 @@ def main() -> None:
     )
     asked = parser.parse_args()
     out: Path = asked.out.absolute()
-    recipe = {"source": f"{NAME} {VERSION}", "sha256": SHA256, "flags": asked.flags}
+    flags = [*FLAGS, *asked.flags]
+    recipe = {"source": f"{NAME} {VERSION}", "sha256": SHA256, "flags": flags}
     if is_built(out, recipe):
         return
     out.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=f"{out.name}.", dir=out.parent) as scratch:
         made = Path(scratch) / "made"
-        build(Path(scratch), made, asked.flags)
+        build(Path(scratch), made, flags)
         (made / "recipe.json").write_text(json.dumps(recipe, indent=1) + "\n")
         made.rename(out)
 
@@ -79,7 +80,9 @@ def is_built(out: Path, recipe: dict[str, object]) -> bool:
     except (OSError, ValueError):
         sys.exit(f"{out}: is there and has no recipe.json; give a folder that is not there")
     if found != recipe:
-        sys.exit(f"{out}: was built as {found}, asked is {recipe}; remove it or give another")
+        differ = next(key for key in recipe if found.get(key) != recipe[key])
+        problem = f"was built with {differ} {found.get(differ)}, asked is {recipe[differ]}"
+        sys.exit(f"{out}: {problem}; remove it or give another folder")
     return True
 
 
@@ -91,7 +94,7 @@ def build(scratch: Path, made: Path, flags: Sequence[str]) -> None:
     package = fetch(scratch)
     sources, work = package / "vendor" / "llama.cpp", scratch / "build"
     generator = ["-G", "Ninja"] if shutil.which("ninja") else []
-    options = [f"-D{flag}" for flag in (*FLAGS, *flags)]
+    options = [f"-D{flag}" for flag in flags]
     run([cmake, "-S", str(sources), "-B", str(work), *generator, *options])
     jobs = str(os.cpu_count() or 1)
     run([cmake, "--build", str(work), "--config", "Release", "--target", "llama", "-j", jobs])

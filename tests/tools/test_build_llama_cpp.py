@@ -37,24 +37,24 @@ def test_what_is_built_is_left_as_it_is(
     monkeypatch.setattr(tool, "build", write)
     out = tmp_path / "a" / "out"
     ask(out, "--flags", "GGML_NATIVE=ON", "GGML_OPENMP=OFF")
-    assert (out / "flags").read_text() == "GGML_NATIVE=ON GGML_OPENMP=OFF"
+    assert (out / "flags").read_text().endswith(" GGML_NATIVE=ON GGML_OPENMP=OFF")
     recipe = json.loads((out / "recipe.json").read_text())
     assert recipe["sha256"] == tool.SHA256
     monkeypatch.undo()
-    monkeypatch.setattr(sys, "argv", ["tool", str(out), "--flags", *recipe["flags"]])
+    monkeypatch.setattr(sys, "argv", ["tool", str(out), "--flags", *recipe["flags"][-2:]])
     monkeypatch.setattr(tool, "build", lambda *_: pytest.fail("was built again"))
     tool.main()
     assert [path.name for path in out.parent.iterdir()] == ["out"]
 
 
-def test_another_recipe_is_refused_by_both(
+def test_another_recipe_is_refused(
     ask: Ask, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(tool, "build", write)
     ask(tmp_path / "out")
-    with pytest.raises(SystemExit, match=r"'flags': \[\].*'flags': \['GGML_NATIVE=ON'\]"):
+    with pytest.raises(SystemExit, match=r"out: was built with flags \[.*, asked is .*=ON'\];"):
         ask(tmp_path / "out", "--flags", "GGML_NATIVE=ON")
-    assert (tmp_path / "out" / "flags").read_text() == ""
+    assert "GGML_NATIVE=ON" not in (tmp_path / "out" / "flags").read_text()
 
 
 def test_a_folder_of_something_else_is_refused_and_kept(ask: Ask, tmp_path: Path) -> None:

@@ -167,6 +167,7 @@ def load(
     rows: int = PREFILL_ROWS,
     output_rows: int = OUTPUT_ROWS,
     threads: int | None = None,
+    memory_bytes: int | None = None,
     registry: Registry | None = None,
 ) -> Model:
     """Load a model: a folder, a .safetensors, .gguf or .syn file, or None for the installed one.
@@ -189,6 +190,7 @@ def load(
         context=context,
         rows=rows,
         output_rows=output_rows,
+        memory_bytes=memory_bytes,
     )
     executable = Executable(built.program, built.find_op, built.graph)
     return Model(built, chosen.name, chosen.open(executable, threads=threads))

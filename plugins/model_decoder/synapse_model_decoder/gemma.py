@@ -27,6 +27,7 @@ from synapse_model_decoder.hf import (
 from synapse_model_decoder.hf_rope import RopeReader
 from synapse_model_decoder.llama import IGNORES
 from synapse_model_decoder.llama import WEIGHTS as LLAMA
+from synapse_model_decoder.to_gguf_gemma import gemma_form
 
 HEAD_DIM = 256
 TANH = "gelu_pytorch_tanh"
@@ -124,4 +125,5 @@ FAMILY = Family(
     config={"hf": from_hf, "gguf": from_gguf},
     weights={"hf": LLAMA, "gguf": gguf.WEIGHTS},
     ignores=IGNORES,
+    to_gguf=gemma_form,
 )

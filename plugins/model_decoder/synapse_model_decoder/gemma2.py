@@ -39,6 +39,7 @@ from synapse_model_decoder.hf import (
 from synapse_model_decoder.hf_rope import RopeReader
 from synapse_model_decoder.llama import IGNORES
 from synapse_model_decoder.llama import WEIGHTS as LLAMA
+from synapse_model_decoder.to_gguf_gemma import gemma2_form
 
 MOST_CAP = 1e6
 ATTENTION_CAP, HEAD_CAP = "attn_logit_softcapping", "final_logit_softcapping"
@@ -150,4 +151,5 @@ FAMILY = Family(
     config={"hf": from_hf, "gguf": from_gguf},
     weights={"hf": WEIGHTS, "gguf": GGUF_WEIGHTS},
     ignores=IGNORES,
+    to_gguf=gemma2_form,
 )

@@ -25,7 +25,7 @@ from synapse_core.families import (
     LayerConfig,
     ModelConfig,
 )
-from synapse_model_decoder.gguf_rope import ROPE_FACTORS, read_rope
+from synapse_model_decoder.gguf_rope import MAGNITUDE, ROPE_FACTORS, TYPE, read_rope
 from synapse_model_decoder.hf import Sizes, attention, attention_options, plain_layer
 
 TABLE, HEAD = "token_embd.weight", "output.weight"
@@ -49,7 +49,7 @@ NEUTRAL: Mapping[str, tuple[Any, ...]] = MappingProxyType(
         "residual_scale": (0.0, 1.0),
         "rope.dimension_count_swa": (),
         "rope.dimension_sections": (),
-        "rope.scaling.attn_factor": (1.0,),
+        MAGNITUDE: (1.0,),
         "use_parallel_residual": (False,),
     }
 )
@@ -258,6 +258,8 @@ def _refuse_others(read: Fields, arch: str, own: Collection[str]) -> None:
     experts = read.whole(key, least=0, most=MOST_WIDTH, default=0)
     if experts:
         raise read.error(key, f"found {experts}; mixtures of experts are not read")
+    if read.values.get(f"{arch}.{TYPE}") == "yarn":
+        own = {*own, MAGNITUDE}  # read with the rope
     for name, values in NEUTRAL.items():
         key = f"{arch}.{name}"
         if name not in own and read.has(key) and read.values[key] not in values:

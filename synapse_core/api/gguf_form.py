@@ -22,6 +22,7 @@ from synapse_core.families import (
 )
 from synapse_core.formats import format_named
 from synapse_core.generate import read_assets
+from synapse_core.generate.assets import read_scores
 from synapse_core.generate.gguf_tokenizer import gguf_tokenizer
 from synapse_core.loaders import Checkpoint, FileTensor
 from synapse_core.loaders.gguf_metadata import GgufMetadata
@@ -90,13 +91,23 @@ def _plan_new(
         made = FileTensor(name, vector.shape, "f32", checkpoint.path, 0, raw)
         planned.append((Requantized(made, (), None, "f32"), name, None))
     _check_same(checkpoint, family, form.said or config, form, planned)
-    assets = read_assets(checkpoint)
-    tokenizer, reason = gguf_tokenizer(assets, config.vocabulary, form.arch, str(checkpoint.path))
+    title = checkpoint.folder.resolve().name
+    tokenizer, reason = gguf_tokenizer(
+        read_assets(checkpoint),
+        config.vocabulary,
+        form.arch,
+        str(checkpoint.path),
+        names=(title, f"{form.named} {title}") if form.named else (title,),
+        pieces=read_scores(checkpoint.folder),
+    )
     left_out = ignored_tensors(family, checkpoint)
     notes = [*form.notes, *(f"left out, as the keys say it: {name}" for name in left_out)]
-    if reason is not None:
+    if reason is not None and not tokenizer:
         notes.append(f"written without a tokenizer: {reason}; only token ids can be given to it")
-    said = {ARCHITECTURE_KEY: form.arch, **form.keys, **tokenizer}
+    elif reason is not None:
+        notes.append(reason)
+    described = {ARCHITECTURE_KEY: form.arch, "general.type": "model", "general.name": title}
+    said = {**described, **form.keys, **tokenizer}
     keys = {name: Key.of(value) for name, value in said.items()}
     return GgufPlan(keys=keys, tensors=planned, notes=tuple(notes))
 

@@ -19,7 +19,8 @@ class GgufForm:
     name, the heads of a projection whose rows must be reordered: the two of each pair that rope
     turns lie half a head apart, and side by side in the file. `added` has, by the end of a weight's
     name, what is added to the numbers of a vector. `said` is the model that the keys say, where
-    they say it in another way; `notes` are what its user should know.
+    they say it in another way; `notes` are what its user should know. `named` is what readers
+    of files know the model by, where its name says more than its keys.
     """
 
     arch: str
@@ -29,6 +30,7 @@ class GgufForm:
     added: Mapping[str, float] = attrs.field(factory=dict)
     said: ModelConfig | None = None
     notes: tuple[str, ...] = ()
+    named: str = ""
 
 
 def side_by_side(rows: int, heads: int) -> np.ndarray:

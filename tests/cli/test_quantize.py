@@ -321,7 +321,10 @@ def test_a_folder_becomes_the_file_that_llama_cpps_converter_makes(
     found = {name: ours.metadata[name] for name in keys if name in ours.metadata}
     assert found == {name: keys[name] for name in found}
     assert set(keys) - set(found) <= {"llama.rope.scaling.type"}
-    assert "written without a tokenizer: it is no byte-level BPE" in done.err
+    assert "without a tokenizer" not in done.err
+    for name in ("model", "pre", "tokens", "scores", "token_type", "bos_token_id", "eos_token_id"):
+        key = f"tokenizer.ggml.{name}"
+        assert ours.metadata[key] == theirs.metadata[key], key
 
 
 @pytest.fixture
@@ -431,6 +434,30 @@ def test_llama_as_gguf_gives_the_same_logits_up_to_the_order_of_sums(
     run(folder, tmp_path / "l.gguf", "--format", "q8_0")
     found, expected = logits(tmp_path / "l.gguf"), logits(folder, "q8_0")
     assert np.abs(found - expected).max() <= 1e-5 * expected.std()
+
+
+@pytest.mark.parametrize("alone", ["tokenizer.json", "tokenizer.model", ""])
+def test_a_sentencepiece_tokenizer_goes_into_gguf(
+    run: Run, folder: Path, copy: Path, tmp_path: Path, alone: str
+) -> None:
+    shutil.copyfile(folder / "tokenizer.model", copy / "tokenizer.model")
+    for name in ("tokenizer.json", "tokenizer.model"):
+        if alone not in ("", name):
+            (copy / name).unlink()
+    done = run(copy, tmp_path / "l.gguf", "--format", "q8_0")
+    assert "without a tokenizer" not in done.err
+    metadata = GGUF.open(tmp_path / "l.gguf").metadata
+    assert metadata["tokenizer.ggml.model"] == "llama"
+    with (
+        synapse.load(tmp_path / "l.gguf", backend="numpy") as again,
+        synapse.load(folder, backend="numpy", format="q8_0") as original,
+    ):
+        for text in ("Once upon a time", "  Lily's\n dog", "héllo 🦙</s>", ""):
+            ids = original.tokenizer.encode(text, special=True)
+            assert again.tokenizer.encode(text, special=True) == ids
+        assert again.tokenizer.special == original.tokenizer.special
+        said = "".join(again.generate("Once upon a time", max_tokens=20))
+        assert said == "".join(original.generate("Once upon a time", max_tokens=20)) != ""
 
 
 def test_llama3s_rope_goes_into_the_tensor_of_factors(run: Run, copy: Path, tmp_path: Path) -> None:

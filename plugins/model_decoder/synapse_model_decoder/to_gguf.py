@@ -81,7 +81,8 @@ def phi3_form(config: ModelConfig) -> GgufForm:
         keys[f"phi3.{MAGNITUDE}"] = SCALINGS["longrope"].rule(basis, scaling)[1]
         for name, kind in ((SHORT, "short_factor"), (LONG, "long_factor")):
             vectors[name] = np.array(scaling[kind], np.float32)
-    return GgufForm(arch="phi3", keys=keys, vectors=vectors)
+    # By it readers know that its tokenizer drops blanks behind special tokens.
+    return GgufForm(arch="phi3", keys=keys, vectors=vectors, named="Phi-3")
 
 
 def mixers(config: ModelConfig) -> list[ComponentConfig]:

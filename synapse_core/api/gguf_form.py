@@ -24,6 +24,7 @@ from synapse_core.formats import format_named
 from synapse_core.generate import read_assets
 from synapse_core.generate.assets import read_scores
 from synapse_core.generate.gguf_tokenizer import gguf_tokenizer
+from synapse_core.generate.gguf_vocabulary import KEY
 from synapse_core.loaders import Checkpoint, FileTensor
 from synapse_core.loaders.gguf_metadata import GgufMetadata
 from synapse_core.loaders.gguf_writer import ARCHITECTURE_KEY, GGUF_FORMATS, Key, keys_of
@@ -65,6 +66,11 @@ def plan_gguf(
         notes = tuple(f"key {name!r} is an empty array and left out" for name in empty)
         kept = [(tensor, tensor.source.name, None) for tensor in tensors]
         return GgufPlan(keys=keys, tensors=kept, notes=notes)
+    if checkpoint.source == "gguf":
+        raise UsageError(
+            f"{checkpoint.path} was made of a GGUF file and lacks its tokenizer's keys; name that"
+            " file, or let the output's name not end in .gguf"
+        )
     if family.to_gguf is None:
         raise Unavailable(
             f"family {family.name!r} does not say how its models are written as GGUF; let the"
@@ -103,6 +109,8 @@ def _plan_new(
     left_out = ignored_tensors(family, checkpoint)
     notes = [*form.notes, *(f"left out, as the keys say it: {name}" for name in left_out)]
     if reason is not None and not tokenizer:
+        # Without these two llama.cpp would not open the file.
+        tokenizer = {f"{KEY}model": "none", f"{form.arch}.vocab_size": config.vocabulary}
         notes.append(f"written without a tokenizer: {reason}; only token ids can be given to it")
     elif reason is not None:
         notes.append(reason)

@@ -41,7 +41,7 @@ def read_assets(checkpoint: Checkpoint) -> dict[str, str]:
 
     Raises: FileError for a file that is no regular one, too big, or not UTF-8.
     """
-    if checkpoint.source == "gguf":
+    if checkpoint.source == "gguf" and not checkpoint.has_files:
         return _or_reason(lambda: assets_of_gguf(checkpoint.metadata, checkpoint.path))
     return read_folder(checkpoint.folder)
 

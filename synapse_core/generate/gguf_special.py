@@ -1,4 +1,4 @@
-"""Which ids begin, end and fill a text, and the chat template, as keys of a GGUF file."""
+"""Special ids, the chat template and how a model is sampled, as keys of a GGUF file."""
 
 from __future__ import annotations
 
@@ -6,7 +6,14 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from synapse_core.generate.gguf_vocabulary import END_IDS, KEY, TEMPLATE
+from synapse_core.generate.gguf_vocabulary import (
+    DRAWN,
+    END_IDS,
+    KEY,
+    PENALTY,
+    SAMPLING,
+    TEMPLATE,
+)
 from synapse_core.generate.special_tokens import token_text
 from synapse_core.generate.tokenizer_json import JsonTokenizer
 
@@ -27,6 +34,7 @@ def special_keys(
     ends = [named, *ends] if named in special.ends else ends
     for name, id in zip(END_IDS, ends, strict=False):
         keys[f"{KEY}{name}"] = id
+    keys |= _sampling_keys(json.loads(assets.get("generation_config.json", "{}")))
     model = json.loads(assets.get("config.json", "{}"))
     for token, name in (("unk_token", "unknown_token_id"), ("pad_token", "padding_token_id")):
         found = _id(config.get(token), tokenizer)
@@ -43,6 +51,17 @@ def special_keys(
     template = assets.get("chat_template.jinja", config.get("chat_template"))
     if isinstance(template, str):
         keys[TEMPLATE] = template
+    return keys
+
+
+def _sampling_keys(generation: Mapping[str, Any]) -> dict[str, Any]:
+    """Return how the model is sampled, where it is: a number that is not drawn by says nothing."""
+    names = dict((PENALTY,)) | (DRAWN if generation.get("do_sample") is True else {})
+    keys: dict[str, Any] = {}
+    for name, key in names.items():
+        value = generation.get(name)
+        if isinstance(value, int | float) and not isinstance(value, bool):
+            keys[f"{SAMPLING}{key}"] = value if name == "top_k" else float(value)
     return keys
 
 

@@ -1,0 +1,227 @@
+"""Our GGUF files beside those of llama.cpp's own converter, and run by llama.cpp itself.
+
+`SYNAPSE_LLAMA_CPP` names a folder of llama.cpp's sources, such as vendor/llama.cpp in the source
+distribution of llama-cpp-python 0.3.36; that package runs the files.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import attrs
+import numpy as np
+import pytest
+from safetensors.numpy import load_file, save_file
+
+from synapse_core.api import LlamaCpp, load, requantize
+from synapse_core.errors import Unavailable
+from synapse_core.loaders import GGUF
+from synapse_core.plugins import default_host
+
+from .reference_cases import LINEAR, LLAMA3, LONG_PHI3, YARN, Case, Made, make_case
+
+pytestmark = pytest.mark.reference
+
+SOURCES = "SYNAPSE_LLAMA_CPP"
+PATIENCE_S = 300
+# Of the standard deviation of the logits. llama.cpp takes Gemma's GELU from a table of float16.
+TOLERANCE, GELU_TOLERANCE = 1e-4, 1e-2
+# As a root mean square: llama.cpp rounds activations, where weights are f16 to that, in blocks to
+# int8, which a model of random weights makes much of. Another model's logits are 1.4 away.
+ROUNDED = {"f16": 1e-2, "q8_0": 0.15, "q4_k": 0.3}
+# The file does not say by what q is scaled: it is by the head's width.
+SCALAR = {"query_pre_attn_scalar": 10}
+SEVEN = {**SCALAR, "num_hidden_layers": 7, "sliding_window_pattern": 6}
+# llama.cpp has no other width for these.
+EVEN = {"head_dim": 8}
+TWO_ROPES = {
+    "full_attention": {"rope_type": "linear", "factor": 8.0, "rope_theta": 1e6},
+    "sliding_attention": {"rope_type": "default", "rope_theta": 1e3},
+}
+# llama.cpp does not read the betas of yarn for these architectures.
+PLAIN_YARN = {key: value for key, value in YARN.items() if key != "beta_fast"}
+WIDE = {"head_dim": 16, "hidden_size": 96}
+F32 = "float32"
+CASES = {
+    "llama": Case("llama", F32, {"tie_word_embeddings": False}),
+    "llama biases": Case("llama", F32, {"attention_bias": True, "mlp_bias": True}),
+    "llama llama3": Case("llama", F32, {"rope_parameters": LLAMA3}),
+    "llama linear": Case("llama", F32, {"rope_parameters": LINEAR}),
+    "llama yarn": Case("llama", F32, {**WIDE, "rope_parameters": PLAIN_YARN}),
+    "llama yarn magnitude": Case(
+        "llama", F32, {**WIDE, "rope_parameters": {**PLAIN_YARN, "attention_factor": 1.3}}
+    ),
+    "mistral": Case("mistral", F32, {"sliding_window": 64}),
+    "mistral windows": Case("mistral", F32, {"sliding_window": 20}, 20, 20),
+    "qwen2": Case("qwen2", F32, {**EVEN, "tie_word_embeddings": False}),
+    "qwen2 yarn": Case("qwen2", F32, {**WIDE, "rope_parameters": PLAIN_YARN}),
+    "qwen3": Case("qwen3", F32, {"tie_word_embeddings": True}),
+    # llama.cpp runs Phi-3 without its window.
+    "phi3": Case("phi3", F32, {"sliding_window": None}),
+    "phi3 window": Case("phi3", F32, {"sliding_window": 11}, 11, 11),
+    "phi3 longrope": Case("phi3", F32, {**LONG_PHI3, "sliding_window": None}),
+    "gemma": Case("gemma", F32, {}),
+    "gemma2": Case("gemma2", F32, SCALAR),
+    "gemma3": Case("gemma3", F32, SEVEN),
+    "gemma3 two ropes": Case("gemma3", F32, {**SEVEN, "rope_parameters": TWO_ROPES}),
+    "gemma3 other windows": Case("gemma3", F32, SCALAR),
+}
+# Keys whose values differ, with why; of a case, or of all. What is not listed must be equal.
+DESCRIBING = "it describes the file for lists of models"
+WINDOW = "the converter drops the window; in so many positions it is not felt"
+DIFFERENT: dict[str, dict[str, str]] = {
+    "": {
+        "general.size_label": DESCRIBING,
+        "general.name": "the converter writes a folder's name in capitals",
+    },
+    "mistral windows": {"llama.context_length": WINDOW},
+    "phi3": {"phi3.rope.scaling.original_context_length": "without scaling it means nothing"},
+    "phi3 window": {"phi3.rope.scaling.original_context_length": "as phi3"},
+    "llama yarn": {"llama.context_length": "the stretched length"},
+    "llama yarn magnitude": {
+        "llama.context_length": "the stretched length",
+        "llama.rope.scaling.attn_factor": "llama.cpp does not read yarn_attn_factor, but this",
+    },
+    "qwen2 yarn": {"qwen2.context_length": "the stretched length"},
+    "gemma3 other windows": {
+        "gemma3.attention.sliding_window_pattern": "the converter leaves the usual one",
+    },
+}
+MORE: dict[str, str] = {
+    "add_space_prefix": "by the tokenizer itself; the converter, by an option of its config",
+    "add_eos_token": "as llama.cpp takes it where it is not there",
+    "unknown_token_id": "by the tokenizer.model itself; the converter, by its config",
+}
+# Gemma's converter writes of every tokenizer that it has CodeGemma's tokens and no space before.
+OF_GEMMA = {f"tokenizer.ggml.{n}_token_id" for n in ("prefix", "suffix", "middle", "fsep", "eot")}
+OF_GEMMA |= {"tokenizer.ggml.add_space_prefix"}
+Both = Callable[[str, str], tuple[Made, Path, Path]]
+
+
+@pytest.fixture(scope="module")
+def both(tmp_path_factory: pytest.TempPathFactory, shared_data: Path) -> Both:
+    """`both(name, kind)`: a case's checkpoint, our file of it, and the converter's."""
+    place = os.environ.get(SOURCES)
+    if not place:
+        pytest.skip(f"{SOURCES} is not set: llama.cpp's own converter did not run")
+    script = Path(place) / "convert_hf_to_gguf.py"
+    assert script.is_file(), f"{SOURCES}={place}: has no convert_hf_to_gguf.py"
+    pytest.importorskip("sentencepiece")
+    known: dict[str, Made] = {}
+
+    def both(name: str, kind: str) -> tuple[Made, Path, Path]:
+        if name not in known:
+            folder = tmp_path_factory.mktemp(name.replace(" ", "_"))
+            case = attrs.evolve(CASES[name], config={**CASES[name].config, "vocab_size": 512})
+            known[name] = make_case(case, folder)
+            save_file(load_file(folder / "model.safetensors"), folder / "model.safetensors")
+            tokenizer = {"tokenizer_class": "LlamaTokenizer", "add_bos_token": True}
+            (folder / "tokenizer_config.json").write_text(json.dumps(tokenizer))
+            shutil.copy(shared_data / "stories260K" / "hf" / "tokenizer.model", folder)
+        made = known[name]
+        ours, theirs = (made.folder / f"{whose}-{kind}.gguf" for whose in ("ours", "theirs"))
+        asked = [script, made.folder, "--outfile", theirs, "--outtype", kind]
+        command = [sys.executable, *map(str, asked)]
+        done = subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE_S)
+        assert done.returncode == 0, done.stderr[-2000:]
+        requantize(made.folder, ours, default_host(), format=kind)
+        return made, ours, theirs
+
+    return both
+
+
+def near(value: Any) -> Any:
+    """Return what equals a key's value up to the rounding of a float32."""
+    return pytest.approx(value, rel=1e-6) if isinstance(value, float) else value
+
+
+@pytest.mark.parametrize(
+    ("name", "kind"),
+    [*((name, "f32") for name in CASES), ("llama", "f16"), ("phi3", "f16"), ("gemma3", "f16")],
+)
+def test_our_file_is_the_converter_s_key_by_key_and_tensor_by_tensor(
+    both: Both, name: str, kind: str
+) -> None:
+    ours, theirs = (GGUF.open(path) for path in both(name, kind)[1:])
+    keys, wanted = ours.metadata, theirs.metadata
+    excused = DIFFERENT[""] | DIFFERENT.get(name, {})
+    if name.startswith("gemma"):
+        excused |= dict.fromkeys(OF_GEMMA, "of the tokenizer that a Gemma has")
+    assert {key for key in wanted if key not in keys} <= set(excused)
+    more = {key for key in keys if key not in wanted} - set(excused)
+    assert {key.rpartition(".")[2] for key in more} <= set(MORE)
+    kinds, wanted_kinds = (metadata.kinds for metadata in (keys, wanted))
+    for key in keys.keys() & wanted.keys() - set(excused):
+        assert keys[key] == near(wanted[key]), key
+        assert kinds[key] == wanted_kinds[key], key
+    assert set(ours.tensors) == set(theirs.tensors)
+    for tensor, expected in theirs.tensors.items():
+        found = ours.tensors[tensor]
+        assert (found.shape, found.format) == (expected.shape, expected.format), tensor
+        if tensor == "rope_freqs.weight":
+            numbers = (file.tensors[tensor].data.view("<f4") for file in (ours, theirs))
+            np.testing.assert_allclose(*numbers, rtol=1e-6)
+        else:
+            np.testing.assert_array_equal(found.data, expected.data, tensor)
+
+
+def run_by_llama_cpp(path: Path, ids: list[int]) -> np.ndarray:
+    try:
+        return LlamaCpp(path).logits(ids)
+    except Unavailable as error:
+        pytest.skip(f"llama.cpp did not run our files: {error}")
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_llama_cpp_runs_our_file_and_agrees(both: Both, name: str) -> None:
+    made, ours, _ = both(name, "f32")
+    tolerance = GELU_TOLERANCE if name.startswith("gemma") else TOLERANCE
+    for ids, wanted in zip(made.ids, made.logits, strict=True):
+        with load(ours, backend="numpy", kv="f32", context=made.positions) as model:
+            assert np.abs(model.logits(ids.tolist()) - wanted).max() <= TOLERANCE * wanted.std()
+        error = np.abs(run_by_llama_cpp(ours, ids.tolist()) - wanted).max()
+        assert error <= tolerance * wanted.std()
+
+
+@pytest.mark.parametrize("kind", ROUNDED)
+@pytest.mark.parametrize("family", ["llama", "phi3", "gemma3"])
+def test_llama_cpp_runs_our_blocks(tmp_path: Path, family: str, kind: str) -> None:
+    if not os.environ.get(SOURCES):
+        pytest.skip(f"{SOURCES} is not set: llama.cpp did not run our files")
+    wide = {"hidden_size": 256, "intermediate_size": 512, "num_attention_heads": 8}
+    config = {**wide, "head_dim": 32, "num_key_value_heads": 4, "query_pre_attn_scalar": 32}
+    if family == "phi3":
+        config = {**config, "head_dim": None, "sliding_window": None}
+    made = make_case(Case(family, F32, config), tmp_path / "m")
+    ours = tmp_path / "ours.gguf"
+    done = requantize(made.folder, ours, default_host(), format=kind)
+    assert {tensor.given for tensor in done.tensors} == {kind, "f32"}
+    ids = made.ids[0].tolist()
+    with load(ours, backend="numpy", kv="f32", context=made.positions) as model:
+        expected = model.logits(ids)
+    moved = run_by_llama_cpp(ours, ids) - expected
+    assert np.sqrt(np.square(moved).mean()) <= ROUNDED[kind] * expected.std()
+
+
+TEXTS = ("Once upon a time", " Lily's  dog\n\tran", "héllo 🦙 <s>", "</s>x", "")
+
+
+def test_llama_cpp_reads_our_tokenizer_as_we_do(both: Both) -> None:
+    made, ours, _ = both("llama", "f32")
+    try:
+        package = LlamaCpp(ours)._package
+    except Unavailable as error:
+        pytest.skip(f"llama.cpp did not read our tokenizers: {error}")
+    theirs = package.Llama(str(ours), vocab_only=True, verbose=False)
+    with load(made.folder, backend="numpy") as model:
+        for text in TEXTS:
+            ids = model.tokenizer.encode(text, special=True)
+            assert theirs.tokenize(text.encode(), add_bos=True, special=True) == ids, text
+    theirs.close()

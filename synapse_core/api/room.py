@@ -19,6 +19,8 @@ from synapse_core.formats import CARRIED
 from synapse_core.graph import Graph
 from synapse_core.passes import Rule, given_format
 
+# They are made one by one, then laid out as one block, and both are kept.
+COPIES = 2
 # Of two kinds of cgroup: limit, what is used, and how the file's cache in that is called.
 CGROUPS = (
     ("/sys/fs/cgroup", "memory.max", "memory.current", "inactive_file"),
@@ -52,14 +54,14 @@ def check_room(path: Path, graph: Graph, plan: Sequence[Rule], limit_bytes: int 
         if given.name != stored:
             taken = weight.rows * given.row_bytes(weight.cols)
             formats[given.name] = formats.get(given.name, 0) + taken
-    needed = sum(formats.values())
+    needed = COPIES * sum(formats.values())
     if limit_bytes is None or needed <= limit_bytes:
         return
     why = f" ({', '.join(sorted(carried))} cannot be run as stored)" if carried else ""
     raise Unavailable(
         f"{path}: its matrices held in {', '.join(sorted(formats))}{why} take"
-        f" {_size(needed)} of memory, {_size(limit_bytes)} are available; `synapse quantize` writes"
-        " a file in a format that runs without a copy"
+        f" {COPIES} × {_size(needed // COPIES)} of memory, {_size(limit_bytes)} are available;"
+        " `synapse quantize` writes a file in a format that runs without a copy"
     )
 
 

@@ -30,6 +30,7 @@ from synapse_core.loaders.gguf_metadata import GgufMetadata
 from synapse_core.loaders.gguf_writer import ARCHITECTURE_KEY, GGUF_FORMATS, Key, keys_of
 from synapse_core.loaders.written import WrittenTensor
 
+NAMELESS = "model"
 Put = Callable[..., WrittenTensor]
 
 
@@ -97,13 +98,15 @@ def _plan_new(
         made = FileTensor(name, vector.shape, "f32", checkpoint.path, 0, raw)
         planned.append((Requantized(made, (), None, "f32"), name, None))
     _check_same(checkpoint, family, form.said or config, form, planned)
-    title = checkpoint.folder.resolve().name
+    title = checkpoint.folder.resolve().name.encode("utf-8", "replace").decode() or NAMELESS
+    # The last says nothing to a reader that knows models by their names.
+    names = (title, f"{form.named} {title}" if form.named else title, NAMELESS)
     tokenizer, reason = gguf_tokenizer(
         read_assets(checkpoint),
         config.vocabulary,
         form.arch,
         str(checkpoint.path),
-        names=(title, f"{form.named} {title}") if form.named else (title,),
+        names=names,
         pieces=read_scores(checkpoint.folder),
     )
     left_out = ignored_tensors(family, checkpoint)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 from functools import partial
 from pathlib import Path
@@ -454,6 +455,14 @@ def test_a_sentencepiece_tokenizer_goes_into_gguf(
         assert again.tokenizer.special == original.tokenizer.special
         said = "".join(again.generate("Once upon a time", max_tokens=20))
         assert said == "".join(original.generate("Once upon a time", max_tokens=20)) != ""
+
+
+def test_a_folder_whose_name_is_no_unicode_names_a_file_all_the_same(
+    run: Run, copy: Path, tmp_path: Path
+) -> None:
+    odd = copy.rename(Path(os.fsdecode(os.fsencode(tmp_path) + b"/m\xff")))
+    run(odd, tmp_path / "o.gguf", "--format", "q8_0")
+    assert GGUF.open(tmp_path / "o.gguf").metadata["general.name"] == "m?"
 
 
 def test_llama3s_rope_goes_into_the_tensor_of_factors(run: Run, copy: Path, tmp_path: Path) -> None:

@@ -74,6 +74,14 @@ def test_the_scores_are_those_of_the_tokenizer_model(shared_data: Path, name: st
     agree(again, load_tokenizer(assets), texts_of(shared_data, "llama-spm"))
 
 
+def test_a_name_that_would_change_the_tokenizer_is_not_taken(shared_data: Path) -> None:
+    path = shared_data / "tokenizers" / "ggml-vocab-llama-spm.gguf"
+    assets = assets_of_gguf(GGUF.open(path).metadata, path)
+    names = ("phi3-mine", "Phi-3 phi3-mine", "model")
+    keys, reason = gguf_tokenizer(assets, 32000, "phi3", "f", names=names)
+    assert (reason, keys["general.name"]) == (None, "model")
+
+
 MARK = {"type": "Replace", "pattern": {"String": " "}, "content": "▁"}
 PREPEND = {"type": "Prepend", "prepend": "▁"}
 BACK = {"type": "Replace", "pattern": {"String": "▁"}, "content": " "}

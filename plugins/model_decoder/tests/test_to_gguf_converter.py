@@ -22,6 +22,7 @@ from safetensors.numpy import load_file, save_file
 
 from synapse_core.api import LlamaCpp, load, requantize
 from synapse_core.errors import Unavailable
+from synapse_core.generate import assets_of_gguf
 from synapse_core.loaders import GGUF
 from synapse_core.plugins import default_host
 
@@ -224,4 +225,52 @@ def test_llama_cpp_reads_our_tokenizer_as_we_do(both: Both) -> None:
         for text in TEXTS:
             ids = model.tokenizer.encode(text, special=True)
             assert theirs.tokenize(text.encode(), add_bos=True, special=True) == ids, text
+    theirs.close()
+
+
+def with_vocabulary(folder: Path, vocabulary: Path) -> Path:
+    """Make a LLaMA of one narrow layer with the tokenizer of a GGUF file."""
+    folder.mkdir()
+    metadata = GGUF.open(vocabulary).metadata
+    for name, text in assets_of_gguf(metadata, vocabulary).items():
+        (folder / name).write_text(text, "utf-8")
+    rows, width = len(metadata["tokenizer.ggml.tokens"]), 8
+    sizes = {"hidden_size": width, "intermediate_size": width, "vocab_size": rows}
+    counts = {"num_hidden_layers": 1, "num_attention_heads": 1, "max_position_embeddings": 64}
+    config = {"architectures": ["LlamaForCausalLM"], "rms_norm_eps": 1e-5, "hidden_act": "silu"}
+    tied = {"tie_word_embeddings": True}
+    (folder / "config.json").write_text(json.dumps({**config, **sizes, **counts, **tied}))
+    attention = (f"self_attn.{name}_proj" for name in "qkvo")
+    names = (*attention, *(f"mlp.{name}_proj" for name in ("gate", "up", "down")))
+    tensors = {f"model.layers.0.{name}.weight": np.eye(width, dtype=np.float16) for name in names}
+    tensors["model.embed_tokens.weight"] = np.zeros((rows, width), np.float16)
+    norms = ("layers.0.input_layernorm", "layers.0.post_attention_layernorm", "norm")
+    tensors |= {f"model.{name}.weight": np.ones(width, np.float16) for name in norms}
+    save_file(tensors, folder / "model.safetensors")
+    return folder
+
+
+@pytest.mark.parametrize("name", ["gpt-2", "llama-bpe", "qwen2", "llama-spm", "phi-3"])
+def test_llama_cpp_takes_our_tokenizers_for_its_own(
+    tmp_path: Path, shared_data: Path, name: str
+) -> None:
+    """The texts and ids are those of llama.cpp's own tests of these vocabularies."""
+    if not os.environ.get(SOURCES):
+        pytest.skip(f"{SOURCES} is not set: llama.cpp did not read our tokenizers")
+    vocabulary = shared_data / "tokenizers" / f"ggml-vocab-{name}.gguf"
+    folder = with_vocabulary(tmp_path / name, vocabulary)
+    ours = tmp_path / "ours.gguf"
+    done = requantize(folder, ours, default_host(), format="f16")
+    assert done.notes == ()
+    try:
+        package = LlamaCpp(ours)._package
+    except Unavailable as error:
+        pytest.skip(f"llama.cpp did not read our tokenizers: {error}")
+    whole = Path(f"{vocabulary}.inp").read_text("utf-8")
+    wanted = Path(f"{vocabulary}.out").read_text("utf-8").splitlines()
+    texts = whole.split("\n__ggml_vocab_test__\n")
+    theirs = package.Llama(str(ours), vocab_only=True, verbose=False)
+    for text, line in zip(texts, wanted, strict=False):
+        found = theirs.tokenize(text.encode(), add_bos=False, special=False)
+        assert found == [int(id) for id in line.split()], text
     theirs.close()

@@ -8,6 +8,7 @@ from typing import Any
 
 import attrs
 
+from synapse_core.api.room import available_bytes, check_room
 from synapse_core.api.source import is_program, open_checkpoint
 from synapse_core.errors import UsageError
 from synapse_core.families import (
@@ -66,6 +67,7 @@ def build(
     output_rows: int = OUTPUT_ROWS,
     apart: bool = False,
     declared: Collection[str] | None = None,
+    memory_bytes: int | None = None,
 ) -> Built:
     """Open a model and lower it.
 
@@ -73,8 +75,10 @@ def build(
     how many positions memory is planned for (the model's own, at most 2048, unless said). `limits`
     says everything at once instead. A `.syn` file has all this fixed. `apart` takes the weights out
     of the checkpoint's files, so that a program written of them holds nothing but its weights.
+    `memory_bytes` is what re-encoded matrices may take: what this machine has, unless said.
 
-    Raises: FileError, WeightError and kin for the file; UsageError for the options.
+    Raises: FileError, WeightError and kin for the file; UsageError for the options; Unavailable
+    where the matrices would not fit memory, before one is re-encoded.
     """
     if is_program(path):
         _refuse_options(path, limits=limits, format=format, arith=arith, kv=kv, context=context)
@@ -90,10 +94,12 @@ def build(
         raise UsageError("limits say kv and context already: give either them or the two options")
     built = build_graph(family, config, registry, limits.positions)
     bound = bind_weights(built, family, checkpoint)
+    plan = (Rule("*", format),) if format else ()
+    check_room(path, bound, plan, available_bytes() if memory_bytes is None else memory_bytes)
     choices: list[Choice] = []
     graph = optimise(
         bound,
-        plan=(Rule("*", format),) if format else (),
+        plan=plan,
         arith=arith,
         declared=declared,
         extra=installed_passes(registry),

@@ -11,7 +11,12 @@ from typing import Any
 
 from synapse_core.errors import FileError
 from synapse_core.generate.gguf_vocabulary import assets_of_gguf
-from synapse_core.generate.sentencepiece_model import MOST_MODEL_BYTES, assets_of_sentencepiece
+from synapse_core.generate.sentencepiece_model import (
+    MOST_MODEL_BYTES,
+    Pieces,
+    assets_of_sentencepiece,
+    read_pieces,
+)
 from synapse_core.loaders import Checkpoint
 
 ASSETS = (
@@ -36,7 +41,7 @@ def read_assets(checkpoint: Checkpoint) -> dict[str, str]:
 
     Raises: FileError for a file that is no regular one, too big, or not UTF-8.
     """
-    if checkpoint.source == "gguf":
+    if checkpoint.source == "gguf" and not checkpoint.has_files:
         return _or_reason(lambda: assets_of_gguf(checkpoint.metadata, checkpoint.path))
     return read_folder(checkpoint.folder)
 
@@ -59,6 +64,21 @@ def read_folder(folder: Path) -> dict[str, str]:
     if own is not None and config in made:
         made[config] = _merged(made[config], own)
     return files | made
+
+
+def read_scores(folder: Path) -> Pieces | None:
+    """Read the pieces of a folder's `tokenizer.model`; None where it has none that is built.
+
+    Raises: FileError for one that is no regular file, or too big.
+    """
+    model = folder / SENTENCEPIECE
+    if not model.exists():
+        return None
+    data = _read_bytes(model, MOST_MODEL_BYTES)
+    try:
+        return read_pieces(data, model)
+    except FileError:
+        return None  # the tokenizer.json beside it is what counts
 
 
 def assets_of_host(host: Mapping[str, Any], file: object) -> dict[str, str]:

@@ -27,6 +27,7 @@ from synapse_model_decoder.hf import (
 from synapse_model_decoder.hf_rope import RopeReader
 from synapse_model_decoder.llama import IGNORES
 from synapse_model_decoder.llama import WEIGHTS as LLAMA
+from synapse_model_decoder.to_gguf_gemma import gemma_form
 
 HEAD_DIM = 256
 TANH = "gelu_pytorch_tanh"
@@ -132,4 +133,5 @@ FAMILY = Family(
     weights={"hf": LLAMA, "gguf": gguf.WEIGHTS},
     fused={"gguf": gguf.FUSED},
     ignores=IGNORES,
+    to_gguf=gemma_form,
 )

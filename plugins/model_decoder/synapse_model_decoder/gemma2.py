@@ -39,6 +39,7 @@ from synapse_model_decoder.hf import (
 from synapse_model_decoder.hf_rope import RopeReader
 from synapse_model_decoder.llama import IGNORES
 from synapse_model_decoder.llama import WEIGHTS as LLAMA
+from synapse_model_decoder.to_gguf_gemma import gemma2_form
 
 MOST_CAP = 1e6
 ATTENTION_CAP, HEAD_CAP = "attn_logit_softcapping", "final_logit_softcapping"
@@ -152,4 +153,5 @@ FAMILY = Family(
     weights={"hf": WEIGHTS, "gguf": GGUF_WEIGHTS},
     fused={"gguf": gguf.FUSED},
     ignores=IGNORES,
+    to_gguf=gemma2_form,
 )

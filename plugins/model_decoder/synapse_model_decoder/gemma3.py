@@ -46,6 +46,7 @@ from synapse_model_decoder.hf import (
 )
 from synapse_model_decoder.hf_rope import FULL, SLIDING, RopeReader
 from synapse_model_decoder.llama import HEAD_NORMS, IGNORES
+from synapse_model_decoder.to_gguf_gemma import gemma3_form
 
 PATTERN = 6
 SLIDING_THETA, FULL_THETA = 1e4, 1e6
@@ -128,5 +129,6 @@ FAMILY = Family(
     weights={"hf": {**GEMMA2, **HEAD_NORMS}, "gguf": GGUF_WEIGHTS},
     fused={"gguf": gguf.FUSED},
     ignores=IGNORES,
+    to_gguf=gemma3_form,
     refuses={"Gemma3ForConditionalGeneration": "a model of text and images"},
 )

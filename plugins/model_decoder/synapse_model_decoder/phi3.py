@@ -21,7 +21,7 @@ from synapse_core.families import (
     Part,
     stacked,
 )
-from synapse_model_decoder import gguf
+from synapse_model_decoder import gguf, to_gguf
 from synapse_model_decoder.gguf_rope import (
     LONG,
     MAGNITUDE,
@@ -142,6 +142,7 @@ FAMILY = Family(
     config={"hf": from_hf, "gguf": from_gguf},
     weights={"hf": WEIGHTS, "gguf": GGUF_WEIGHTS},
     ignores=(*IGNORES, *FACTORS),
+    to_gguf=to_gguf.phi3_form,
     refuses={
         "phimoe": "a mixture of experts",
         "PhimoeForCausalLM": "a mixture of experts",

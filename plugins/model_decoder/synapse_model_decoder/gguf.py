@@ -29,7 +29,7 @@ from synapse_core.families import (
 )
 from synapse_model_decoder.gguf_rope import MAGNITUDE, ROPE_FACTORS, TYPE, read_rope
 from synapse_model_decoder.hf import Sizes, attention, attention_options, plain_layer
-from synapse_model_decoder.hf_rope import stretched_context
+from synapse_model_decoder.hf_rope import TRAINED, stretched_context
 
 TABLE, HEAD = "token_embd.weight", "output.weight"
 TOKENS = "tokenizer.ggml.tokens"
@@ -118,15 +118,19 @@ def read_model(
 ) -> ModelConfig:
     """Read what stands around the layers; `more` goes to the config as it is.
 
-    `rope` decides how far the context reaches.
+    Where the context is that before `rope` was stretched, it reaches as far as that stretches: the
+    converter copies what config.json says.
 
     Raises: FileError naming the key.
     """
+    context = sizes.context
+    if rope.options["scaling"].get(TRAINED) == context:
+        context = stretched_context(context, rope)
     return ModelConfig(
         family=arch,
         width=sizes.width,
         vocabulary=sizes.vocabulary,
-        context=stretched_context(sizes.context, rope),
+        context=context,
         layers=tuple(layers),
         norm=norm,
         tied=not read.has_tensor(HEAD),

@@ -62,14 +62,14 @@ CASES: dict[str, Twins] = {
     "gemma2 linear": Twins(family="gemma2", config={"rope_scaling": LINEAR}),
     "gemma3": Twins(family="gemma3"),
     "gemma3 linear": Twins(family="gemma3", config={"rope_scaling": LINEAR}),
-    **{
-        f"{name} fused": Twins(family=name, fuses_qkv=True)
-        for name in ("mistral", "qwen2", "gemma", "gemma2", "gemma3")
-    },
     "mistral yarn": Twins(family="mistral", config={"rope_scaling": YARN}),
     "qwen2 yarn": Twins(family="qwen2", config={"rope_scaling": {**YARN, **OWN_YARN}}),
     "gemma3 yarn": Twins(family="gemma3", config={"rope_scaling": {**YARN, **OWN_YARN}}),
     "gemma3 cap": Twins(family="gemma3", config={"final_logit_softcapping": 4.0}),
+}
+FUSED: dict[str, Twins] = {
+    f"{name} fused": Twins(family=name, fuses_qkv=True)
+    for name in ("mistral", "qwen2", "gemma", "gemma2", "gemma3")
 }
 
 
@@ -84,11 +84,11 @@ def logits(path: Path, backend: str = "numpy", context: int = LONG) -> np.ndarra
 # 16 positions are within longrope's trained length, 20 are past it.
 @pytest.mark.parametrize("context", [16, LONG])
 @pytest.mark.parametrize("backend", ["numpy", "cpu"])
-@pytest.mark.parametrize("name", CASES)
+@pytest.mark.parametrize("name", [*CASES, *FUSED])
 def test_a_gguf_file_and_its_safetensors_twin_have_the_same_logits(
     tmp_path: Path, name: str, backend: str, context: int
 ) -> None:
-    twins = CASES[name]
+    twins = (CASES | FUSED)[name]
     expected = logits(twins.hf(tmp_path / "m"), "numpy", context)
     assert 0.3 < expected.std() < 20
     error = np.abs(logits(twins.gguf(tmp_path / "m.gguf"), backend, context) - expected).max()
@@ -385,9 +385,9 @@ def test_a_list_of_divisors_of_another_length_is_refused(tmp_path: Path) -> None
         config_of(twins.gguf(tmp_path / "m.gguf"), phi3.FAMILY)
 
 
-@pytest.mark.parametrize("name", ["mistral fused", "qwen2 fused", "gemma3 fused"])
+@pytest.mark.parametrize("name", FUSED)
 def test_a_file_with_a_fused_matrix_is_requantised(tmp_path: Path, name: str) -> None:
-    path, other = CASES[name].gguf(tmp_path / "m.gguf"), tmp_path / "other.gguf"
+    path, other = FUSED[name].gguf(tmp_path / "m.gguf"), tmp_path / "other.gguf"
     requantize(path, other, default_host(), format="bf16")
     assert GGUF.open(other).tensors["blk.0.attn_qkv.weight"].format == "bf16"
     with load(path, backend="numpy", kv="f32", arith="f32", context=LONG, format="bf16") as model:
@@ -402,9 +402,12 @@ def test_q_k_and_v_both_fused_and_alone_is_refused(tmp_path: Path, family: str) 
         load(twins.gguf(tmp_path / "m.gguf"), backend="numpy")
 
 
-def test_yarn_reaches_as_far_as_it_stretches(tmp_path: Path) -> None:
-    twins = attrs.evolve(CASES["mistral yarn"], **key("context_length", "uint32", 16))
-    assert config_of(twins.gguf(tmp_path / "m.gguf"), llama.FAMILY).context == 4096
+@pytest.mark.parametrize(("said", "context"), [(1024, 4096), (2048, 2048), (64, 64)])
+def test_a_context_before_stretching_reaches_as_far_as_yarn_stretches(
+    tmp_path: Path, said: int, context: int
+) -> None:
+    twins = attrs.evolve(CASES["mistral yarn"], **key("context_length", "uint32", said))
+    assert config_of(twins.gguf(tmp_path / "m.gguf"), llama.FAMILY).context == context
 
 
 def test_a_fused_matrix_of_other_rows_is_refused(tmp_path: Path) -> None:

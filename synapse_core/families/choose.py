@@ -70,7 +70,7 @@ def architecture_of(checkpoint: Checkpoint) -> str:
 
 def config_file(checkpoint: Checkpoint) -> str:
     """Return the file that a checkpoint's metadata is from, for errors."""
-    if checkpoint.source == "gguf":
+    if checkpoint.source == "gguf" and not checkpoint.has_files:
         return str(checkpoint.path)
     return str(checkpoint.folder / "config.json")
 

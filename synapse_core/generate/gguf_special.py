@@ -14,6 +14,7 @@ from synapse_core.generate.gguf_vocabulary import (
     SAMPLING,
     TEMPLATE,
 )
+from synapse_core.generate.settings import settings_of
 from synapse_core.generate.special_tokens import token_text
 from synapse_core.generate.tokenizer_json import JsonTokenizer
 
@@ -24,6 +25,8 @@ def special_keys(
     """Return the keys; `config` is the tokenizer_config.json.
 
     Of several ends the one that it names is `eos`, the others take the places for ends of turns.
+
+    Raises: FileError for settings out of range.
     """
     special = tokenizer.special
     keys: dict[str, Any] = {}
@@ -34,6 +37,7 @@ def special_keys(
     ends = [named, *ends] if named in special.ends else ends
     for name, id in zip(END_IDS, ends, strict=False):
         keys[f"{KEY}{name}"] = id
+    settings_of(assets)
     keys |= _sampling_keys(json.loads(assets.get("generation_config.json", "{}")))
     model = json.loads(assets.get("config.json", "{}"))
     for token, name in (("unk_token", "unknown_token_id"), ("pad_token", "padding_token_id")):
@@ -61,7 +65,7 @@ def _sampling_keys(generation: Mapping[str, Any]) -> dict[str, Any]:
     for name, key in names.items():
         value = generation.get(name)
         if isinstance(value, int | float) and not isinstance(value, bool):
-            keys[f"{SAMPLING}{key}"] = value if name == "top_k" else float(value)
+            keys[f"{SAMPLING}{key}"] = int(value) if name == "top_k" else float(value)
     return keys
 
 

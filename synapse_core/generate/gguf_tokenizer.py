@@ -75,14 +75,9 @@ def gguf_tokenizer(
         keys[NAME] = _understood(original, said, file, texts, names)
     except NotExpressible as reason:
         return {}, str(reason)
-    except (
-        SynapseError,
-        ValueError,
-        LookupError,
-        TypeError,
-        AttributeError,
-        RecursionError,
-    ) as error:
+    except SynapseError as error:
+        return {}, str(error)
+    except MALFORMED as error:
         return {}, f"tokenizer.json is not as expected: {error}"
     return keys, note
 

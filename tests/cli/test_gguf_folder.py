@@ -176,6 +176,17 @@ def test_how_a_model_is_sampled_goes_into_gguf_and_out_of_it(
     assert not [k for k in GGUF.open(tmp_path / "n.gguf").metadata if "sampling" in k]
 
 
+def test_settings_out_of_range_are_told_and_leave_the_tokenizer_out(
+    run: Run, shared_data: Path, tmp_path: Path
+) -> None:
+    source = tmp_path / "s"
+    shutil.copytree(shared_data / "stories260K" / "hf", source)
+    (source / "generation_config.json").write_text(json.dumps({**SAMPLED, "temperature": 1e300}))
+    done = run(source, tmp_path / "m.gguf", "--format", "q8_0")
+    line = "written without a tokenizer: generation_config.json: temperature: found 1e+300"
+    assert line in done.err
+
+
 def edited(folder: Path, **changes: Any) -> Path:
     config = json.loads((folder / "config.json").read_text())
     (folder / "config.json").write_text(json.dumps(config | changes))

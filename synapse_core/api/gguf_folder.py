@@ -9,9 +9,10 @@ from synapse_core.api.quantize import Requantized
 from synapse_core.errors import UsageError
 from synapse_core.formats import CARRIED
 from synapse_core.generate import read_assets
-from synapse_core.generate.assets import ASSETS, REFUSED
+from synapse_core.generate.assets import ASSETS, REFUSED, bounds_of
 from synapse_core.loaders import Checkpoint
 from synapse_core.loaders.gguf_config import config_of_keys
+from synapse_core.loaders.json_bounds import check_bounds
 from synapse_core.loaders.safetensors import CONFIG
 
 
@@ -20,7 +21,8 @@ def files_of_gguf(
 ) -> tuple[dict[str, bytes], tuple[str, ...]]:
     """Return config.json, tokenizer and generation settings of a GGUF file, and what to know.
 
-    Raises: UsageError for a tensor in a format that safetensors cannot hold.
+    Raises: UsageError for a tensor in a format that safetensors cannot hold; FileError for keys
+    that are more than is read as JSON.
     """
     for tensor in tensors:
         if tensor.given in CARRIED:
@@ -37,4 +39,6 @@ def files_of_gguf(
         notes.append(f"written without a tokenizer: {reason}; only token ids can be given to it")
     files = {name: text.encode() for name, text in assets.items() if name in ASSETS}
     files[CONFIG] = json.dumps(config, ensure_ascii=False, indent=1).encode()
+    for name, content in files.items():
+        check_bounds(f"{checkpoint.path} as {name}", content, bounds_of(name))
     return files, tuple(notes)

@@ -135,10 +135,11 @@ def read_scores(folder: Path) -> Pieces | None:
 
 def most_bytes(name: str) -> int:
     """Return how large one of the files may be."""
-    return MOST_TEMPLATE_BYTES if name.endswith(".jinja") else _bounds(name).file
+    return MOST_TEMPLATE_BYTES if name.endswith(".jinja") else bounds_of(name).file
 
 
-def _bounds(name: str) -> JsonBounds:
+def bounds_of(name: str) -> JsonBounds:
+    """Return what parsing one of the files may take."""
     return TOKENIZER if name == "tokenizer.json" else PLAIN
 
 
@@ -173,7 +174,7 @@ def _merged(made: str, own: str) -> str:
 def _read(path: Path) -> str:
     data = _read_bytes(path, most_bytes(path.name))
     if path.suffix == ".json":
-        check_bounds(path, data, _bounds(path.name))
+        check_bounds(path, data, bounds_of(path.name))
     try:
         return data.decode("utf-8")
     except UnicodeDecodeError as error:

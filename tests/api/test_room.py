@@ -10,11 +10,13 @@ import gguf
 import numpy as np
 import pytest
 
-from synapse_core.api import build, load, room
+from synapse_core.api import build, load, requantize, room
 from synapse_core.cli import frame
 from synapse_core.errors import Unavailable
 from synapse_core.passes import formats as assigning
 from synapse_core.plugins import default_host
+from tests.strange_formats import Bytes, Split
+from tests.things import With
 
 WIDTH, VOCABULARY = 256, 32
 BLOCK_BYTES = 84
@@ -90,6 +92,20 @@ def test_what_lies_in_a_mapped_file_takes_no_memory_of_ours(shared_data: Path) -
     build(stories, default_host(), format="f32", memory_bytes=0)
     with pytest.raises(Unavailable, match="held in f16, q8_0 take"):
         build(stories, default_host(), format="q8_0", memory_bytes=1000)
+
+
+@pytest.mark.parametrize(
+    ("format", "least", "held"), [(Split(), AS_I8G16, "i8g16"), (Bytes(), AS_F32, "f32")]
+)
+def test_a_plugin_s_format_is_counted_as_what_carries_it(
+    small: Path, tmp_path: Path, format: Bytes, least: int, held: str
+) -> None:
+    plugged = With({("quant_format", "bytes"): format})
+    requantize(small, tmp_path / "m", plugged, format="bytes")
+    for source, asked in ((small, "bytes"), (tmp_path / "m", None)):
+        build(source, plugged, format=asked, memory_bytes=least)
+        with pytest.raises(Unavailable, match=f"its matrices held in {held}"):
+            build(source, plugged, format=asked, memory_bytes=least - 1)
 
 
 def test_the_machine_s_own_limit_holds_on_the_command_line(

@@ -149,6 +149,16 @@ def test_what_safetensors_has_no_place_for_is_refused_and_a_missing_tokenizer_to
         assert np.isfinite(found.logits([1, 2, 3])).all()
 
 
+def test_keys_that_a_config_json_would_be_refused_for_are_refused_beforehand(
+    run: Run, tmp_path: Path
+) -> None:
+    long = ("x" * (5 << 20), gguf.GGUFValueType.STRING)
+    source = small(tmp_path / "m.gguf", some__key=long)
+    line = run(source, tmp_path / "o", "--format", "int8", code=3).err
+    assert "m.gguf as config.json: holds a text of 5242881 bytes; at most 4194304 are read" in line
+    assert not (tmp_path / "o").exists()
+
+
 SAMPLED = {"do_sample": True, "temperature": 0.5, "top_k": 7, "top_p": 0.75, "min_p": 0.25}
 
 

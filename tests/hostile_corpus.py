@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import json
 import struct
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import attrs
 import numpy as np
+from safetensors.numpy import save
 
 from synapse_core.testing.gguf_bytes import (
     GgufBytes,
@@ -42,6 +43,7 @@ from tests.loaders.test_gguf_hostile import LIES
 from tests.loaders.test_safetensors import DESCRIPTORS, HEADERS
 
 INSPECT, RUN, CHAT, IMPORT = "inspect", "run", "chat", "import-pt"
+PT_INDEX, PT_SHARD = "pytorch_model.bin.index.json", "pytorch_model-00001-of-00001.bin"
 READERS = {
     "gguf": INSPECT,
     "safetensors": INSPECT,
@@ -53,18 +55,35 @@ READERS = {
     "generation_config": RUN,
     "template": CHAT,
     "pickle": IMPORT,
+    "pt index": IMPORT,
+    "gguf keys": INSPECT,
+}
+# A config.json that is a GGUF file's keys, as `quantize` writes it.
+KEYS: dict[str, Any] = {
+    "general.architecture": "llama",
+    "llama.block_count": 1,
+    "llama.context_length": 16,
+    "llama.embedding_length": 8,
+    "llama.feed_forward_length": 12,
+    "llama.attention.head_count": 2,
+    "llama.attention.head_count_kv": 1,
+    "llama.attention.layer_norm_rms_epsilon": 1e-5,
 }
 
 
 @attrs.frozen
 class Case:
-    """`file` in a model holds `data`; its refusal must name the file and have `field` in it."""
+    """`file` in a model holds `data`; its refusal must name the file and have `field` in it.
+
+    `beside` are files that this model has beyond a sound one's, or other than those.
+    """
 
     reader: str
     name: str
     file: str
     data: bytes
     field: str = ""
+    beside: Mapping[str, bytes] = attrs.field(factory=dict)
 
     @property
     def id(self) -> str:
@@ -74,7 +93,8 @@ class Case:
     def write(self, folder: Path, sound: dict[str, bytes]) -> list[str]:
         """Write the model, its other files as they are in a sound one; return the command."""
         folder.mkdir(parents=True)
-        (folder / self.file).write_bytes(self.data)
+        for name, data in {**self.beside, self.file: self.data}.items():
+            (folder / name).write_bytes(data)
         place = folder
         if self.file.endswith((".gguf", ".pth")):
             place = folder / self.file
@@ -82,7 +102,7 @@ class Case:
             without = {"tokenizer.json"} if self.file == "tokenizer.model" else set()
             if self.file == "chat_template.jinja":
                 without |= {"tokenizer_config.json"}
-            for name in sound.keys() - without - {self.file}:
+            for name in sound.keys() - without - {self.file} - self.beside.keys():
                 (folder / name).hardlink_to(sound[name].decode())
         verb = READERS[self.reader]
         rest = {
@@ -146,24 +166,51 @@ def safetensors_lies() -> Iterator[tuple[str, bytes, str]]:
     yield "seven bytes", bytes(7), ""
 
 
-def index_lies() -> Iterator[tuple[str, bytes, str]]:
-    names = (
-        "../x.safetensors",
-        "/etc/passwd",
-        "/dev/zero",
-        "..\\x",
-        "absent.safetensors",
-        "",
-        "..",
-    )
-    for name in (*names, "config.json", "x\0.safetensors", "a" * 5000 + ".safetensors", ".", INDEX):
+def index_lies(index: str, suffix: str, shard: str) -> Iterator[tuple[str, bytes, str]]:
+    """Yield lies of the index of shards whose names end in `suffix`; one is there."""
+    names = (f"../x{suffix}", "/etc/passwd", "/dev/zero", "..\\x", f"absent{suffix}", "", "..")
+    for name in (*names, "config.json", f"x\0{suffix}", "a" * 5000 + suffix, ".", index):
         yield f"shard {name[:20]!r}", plain({"weight_map": {"a": name}}), "'"
     for value in ([], {}, {"a": None}, {"a": 3}, "x", None, {"a": ["x"]}):
         yield f"map {value}", plain({"weight_map": value}), "weight_map"
     yield "no map", b"{}", "weight_map"
-    yield "other tensor", plain({"weight_map": {"a": SHARDS[0]}}), "tensor '"
+    yield "other tensor", plain({"weight_map": {"another": shard}}), "tensor '"
     yield "twice", b'{"weight_map":{"a":"x","a":"y"}}', "'a'"
     yield "cut", b'{"weight_map":', ""
+
+
+def key_lies() -> Iterator[tuple[str, bytes, str]]:
+    """Yield a config.json of GGUF's keys that lies."""
+    for version in (0, 2, -1, True, "1", 1.5, None, [1], {}, 10**40):
+        data = plain({"synapse.gguf": version, "keys": KEYS})
+        yield f"version {str(version)[:9]}", data, "synapse.gguf"
+    for keys in ([], None, "x", 5, [KEYS]):
+        yield f"keys {str(keys)[:9]}", plain({"synapse.gguf": 1, "keys": keys}), "keys"
+    yield "no keys", plain({"synapse.gguf": 1}), "keys"
+    for name, values in {
+        "general.architecture": ("", 5, [], None),
+        "llama.block_count": (10**9, 0, -1, "1", 1.5, True, None, [], [[1]], {}, 10**40),
+        "llama.embedding_length": (1 << 40, -8, "8", {}),
+        "llama.attention.head_count": (0, 1 << 40, [1, "x"], [2, None]),
+        "llama.rope.scaling.type": ("x", 1, ["yarn"]),
+        "k" * 70_000: (1,),
+    }.items():
+        for value in values:
+            data = plain({"synapse.gguf": 1, "keys": KEYS | {name: value}})
+            yield f"{name[:30]} {str(value)[:20]!r}", data, name[:60]
+    yield "twice", b'{"synapse.gguf":1,"keys":{"a":1,"a":1}}', "'a'"
+    yield "nan", b'{"synapse.gguf":1,"keys":{"a":NaN}}', ""
+
+
+def numbers_of_keys() -> dict[str, np.ndarray]:
+    """Return the tensors of a model by GGUF's names, for a folder of its keys."""
+    shapes: dict[str, tuple[int, ...]] = {"token_embd": (270, 8), "output_norm": (8,)}
+    shapes |= {f"blk.0.{name}": (8,) for name in ("attn_norm", "ffn_norm")}
+    shapes |= {f"blk.0.{name}": (8, 8) for name in ("attn_q", "attn_output")}
+    shapes |= {f"blk.0.{name}": (4, 8) for name in ("attn_k", "attn_v")}
+    shapes |= {f"blk.0.{name}": (12, 8) for name in ("ffn_gate", "ffn_up")}
+    shapes["blk.0.ffn_down"] = (8, 12)
+    return {f"{name}.weight": np.ones(shape, np.float32) for name, shape in shapes.items()}
 
 
 def generation_lies() -> Iterator[tuple[str, bytes, str]]:
@@ -211,8 +258,14 @@ def light(canary: str) -> Iterator[Case]:
         yield Case("gguf", name, "m.gguf", data, "at byte ")
     for name, data, field in safetensors_lies():
         yield Case("safetensors", name, SHARDS[0], data, field)
-    for name, data, field in index_lies():
+    for name, data, field in index_lies(INDEX, ".safetensors", SHARDS[0]):
         yield Case("index", name, INDEX, data, field)
+    shard = {PT_SHARD: good_files()["plain"]}
+    for name, data, field in index_lies(PT_INDEX, ".bin", PT_SHARD):
+        yield Case("pt index", name, PT_INDEX, data, field, shard)
+    weights = {"model.safetensors": save(numbers_of_keys())}
+    for name, data, field in key_lies():
+        yield Case("gguf keys", name, "config.json", data, field, weights)
     for name, change, field in config_lies():
         data = change if isinstance(change, bytes) else plain(CONFIG | change)
         yield Case("config", name, "config.json", data, field)
@@ -264,7 +317,9 @@ def heavy(reader: str) -> Iterator[Case]:
     """Yield files that are as large or as heavy as a reader takes, and then bad; or larger."""
     places = {
         "config": "config.json",
+        "gguf keys": "config.json",
         "index": INDEX,
+        "pt index": PT_INDEX,
         "tokenizer.json": "tokenizer.json",
         "safetensors": SHARDS[0],
         "tokenizer_config": "tokenizer_config.json",
@@ -299,6 +354,8 @@ def heavy_json(reader: str, file: str) -> Iterator[Case]:
         for name, data in json_bombs(size):
             if reader in ("tokenizer_config", "generation_config"):
                 data = data[:-1] + b"!"  # an object of anything is a sound one of these
+            if reader == "gguf keys":
+                data = b'{"synapse.gguf":1,"keys":' + data + b"}"
             if reader == "safetensors":
                 data = struct.pack("<Q", len(data)) + data
             yield Case(reader, f"{name} of {size}", file, data)
@@ -399,6 +456,12 @@ def controls(sound: dict[str, bytes]) -> Iterator[Case]:
         yield Case(reader, "sound", file, Path(sound[file].decode()).read_bytes())
     rest = TRAINER + NORMALIZER
     yield Case("tokenizer.model", "sound", "tokenizer.model", PIECES + rest)
+    shard = {PT_SHARD: good_files()["plain"]}
+    index = plain({"weight_map": {"w": PT_SHARD}})
+    yield Case("pt index", "sound", PT_INDEX, index, beside=shard)
+    keys = plain({"synapse.gguf": 1, "keys": KEYS})
+    weights = {"model.safetensors": save(numbers_of_keys())}
+    yield Case("gguf keys", "sound", "config.json", keys, beside=weights)
     yield Case("gguf", "sound", "m.gguf", gguf_model().encode())
     yield Case("gguf", "sound with a tokenizer", "m.gguf", talking_gguf().encode())
     yield Case("template", "gguf", "m.gguf", talking_gguf().encode())

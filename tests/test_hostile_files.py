@@ -40,6 +40,8 @@ LEAST = {
     "generation_config": 25,
     "template": 140,
     "pickle": 120,
+    "pt index": 20,
+    "gguf keys": 40,
 }
 
 Found = dict[str, Any]

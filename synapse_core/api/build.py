@@ -8,6 +8,7 @@ from typing import Any
 
 import attrs
 
+from synapse_core.api.room import available_bytes, check_room
 from synapse_core.api.source import is_program, open_checkpoint
 from synapse_core.backends import Executable
 from synapse_core.errors import UsageError
@@ -91,6 +92,7 @@ def build(
     apart: bool = False,
     declared: Collection[str] | None = None,
     tokenizer: str | None = None,
+    memory_bytes: int | None = None,
 ) -> Built:
     """Open a model and lower it.
 
@@ -99,8 +101,10 @@ def build(
     says everything at once instead. `tokenizer` names the reader of its files where several claim
     them. A `.syn` file has all this fixed. `apart` takes the weights out
     of the checkpoint's files, so that a program written of them holds nothing but its weights.
+    `memory_bytes` is what re-encoded matrices may take: what this machine has, unless said.
 
-    Raises: FileError, WeightError and kin for the file; UsageError for the options.
+    Raises: FileError, WeightError and kin for the file; UsageError for the options; Unavailable
+    where the matrices would not fit memory, before one is re-encoded.
     """
     if is_program(path):
         _refuse_options(
@@ -125,10 +129,13 @@ def build(
     built = build_graph(family, config, registry, limits.positions)
     formats = Formats(registry)
     bound = bind_weights(built, family, checkpoint, formats)
+    plan = (Rule("*", format),) if format else ()
+    room_bytes = available_bytes() if memory_bytes is None else memory_bytes
+    check_room(path, bound, plan, room_bytes, formats)
     choices: list[Choice] = []
     graph = optimise(
         bound,
-        plan=(Rule("*", format),) if format else (),
+        plan=plan,
         arith=arith,
         declared=declared,
         extra=installed_passes(registry),

@@ -15,17 +15,22 @@ from synapse_core.families import (
     Fields,
     GgufForm,
     ModelConfig,
+    Part,
     ignored_tensors,
     map_entry,
     side_by_side,
 )
+from synapse_core.formats import format_named
 from synapse_core.generate import read_assets
+from synapse_core.generate.assets import read_scores
 from synapse_core.generate.gguf_tokenizer import gguf_tokenizer
+from synapse_core.generate.gguf_vocabulary import KEY
 from synapse_core.loaders import Checkpoint, FileTensor
 from synapse_core.loaders.gguf_metadata import GgufMetadata
 from synapse_core.loaders.gguf_writer import ARCHITECTURE_KEY, GGUF_FORMATS, Key, keys_of
 from synapse_core.loaders.written import WrittenTensor
 
+NAMELESS = "model"
 Put = Callable[..., WrittenTensor]
 
 
@@ -62,6 +67,11 @@ def plan_gguf(
         notes = tuple(f"key {name!r} is an empty array and left out" for name in empty)
         kept = [(tensor, tensor.source.name, None) for tensor in tensors]
         return GgufPlan(keys=keys, tensors=kept, notes=notes)
+    if checkpoint.source == "gguf":
+        raise UsageError(
+            f"{checkpoint.path} was made of a GGUF file and lacks its tokenizer's keys; name that"
+            " file, or let the output's name not end in .gguf"
+        )
     if family.to_gguf is None:
         raise Unavailable(
             f"family {family.name!r} does not say how its models are written as GGUF; let the"
@@ -81,25 +91,63 @@ def _plan_new(
     for tensor in tensors:
         if not tensor.weights:
             continue  # ignored: the keys say it
-        name = map_entry(tensor.weights[0], family.weights["gguf"])
-        if len(tensor.weights) != 1 or not isinstance(name, str):
-            raise Unavailable(f"weight {tensor.weights[0]!r} has no name of its own in GGUF")
-        planned.append((tensor, name, _order(tensor, form)))
+        shifted = _shifted(tensor, form)
+        planned.append((shifted, _name_of(tensor, family), _order(tensor, form)))
     for name, vector in form.vectors.items():
         raw = np.ascontiguousarray(vector, dtype="<f4").view(np.uint8)
         made = FileTensor(name, vector.shape, "f32", checkpoint.path, 0, raw)
         planned.append((Requantized(made, (), None, "f32"), name, None))
-    _check_same(checkpoint, family, config, form, planned)
-    assets = read_assets(checkpoint)
-    tokenizer, reason = gguf_tokenizer(assets, config.vocabulary, form.arch, str(checkpoint.path))
-    notes = [
-        f"left out, as the keys say it: {name}" for name in ignored_tensors(family, checkpoint)
-    ]
-    if reason is not None:
+    _check_same(checkpoint, family, form.said or config, form, planned)
+    title = checkpoint.folder.resolve().name.encode("utf-8", "replace").decode() or NAMELESS
+    # The last says nothing to a reader that knows models by their names.
+    names = (title, f"{form.named} {title}" if form.named else title, NAMELESS)
+    tokenizer, reason = gguf_tokenizer(
+        read_assets(checkpoint),
+        config.vocabulary,
+        form.arch,
+        str(checkpoint.path),
+        names=names,
+        pieces=read_scores(checkpoint.folder),
+    )
+    left_out = ignored_tensors(family, checkpoint)
+    notes = [*form.notes, *(f"left out, as the keys say it: {name}" for name in left_out)]
+    if reason is not None and not tokenizer:
+        # Without these two llama.cpp would not open the file.
+        tokenizer = {f"{KEY}model": "none", f"{form.arch}.vocab_size": config.vocabulary}
         notes.append(f"written without a tokenizer: {reason}; only token ids can be given to it")
-    said = {ARCHITECTURE_KEY: form.arch, **form.keys, **tokenizer}
+    elif reason is not None:
+        notes.append(reason)
+    described = {ARCHITECTURE_KEY: form.arch, "general.type": "model", "general.name": title}
+    said = {**described, **form.keys, **tokenizer}
     keys = {name: Key.of(value) for name, value in said.items()}
     return GgufPlan(keys=keys, tensors=planned, notes=tuple(notes))
+
+
+def _name_of(tensor: Requantized, family: Family) -> str:
+    """Return a tensor's name in GGUF; one that holds several weights must hold the same there.
+
+    Raises: Unavailable where it has none of its own.
+    """
+    first = tensor.weights[0]
+    theirs, ours = (map_entry(first, family.weights[source]) for source in ("gguf", "hf"))
+    if isinstance(theirs, Part) and isinstance(ours, Part) and theirs.parts == ours.parts:
+        return theirs.tensor
+    if isinstance(theirs, str) and len(tensor.weights) == 1:
+        return theirs
+    raise Unavailable(f"weight {first!r} has no name of its own in GGUF")
+
+
+def _shifted(tensor: Requantized, form: GgufForm) -> Requantized:
+    """Return a vector with what is added to its numbers in the file."""
+    found = (add for end, add in form.added.items() if tensor.weights[0].endswith(end))
+    add = next(found, None)
+    if add is None:
+        return tensor
+    source = tensor.source
+    numbers = format_named(source.format).decode(source.raw(), source.cols) + np.float32(add)
+    raw = np.ascontiguousarray(numbers, dtype="<f4").reshape(-1).view(np.uint8)
+    made = FileTensor(source.name, source.shape, "f32", source.file, source.offset, raw)
+    return Requantized(made, tensor.weights, None, "f32")
 
 
 def _order(tensor: Requantized, form: GgufForm) -> Order:

@@ -73,6 +73,21 @@ def name_of(text: str) -> HubName | None:
     return name
 
 
+def find_model(text: str) -> Path | HubName:
+    """Return where a MODEL lies: its path, or that in the hub's cache; a name is not there yet.
+
+    Raises: FileError for what is no path here where hub names cannot be looked up; UsageError
+    when several files in the cache could be meant.
+    """
+    name = name_of(text)
+    if name is None:
+        return Path(text)
+    try:
+        return find_cached(name) or name
+    except Unavailable as error:
+        raise FileError(text, f"does not exist here; {error}") from None
+
+
 def pull(
     name: HubName,
     *,

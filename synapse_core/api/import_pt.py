@@ -1,4 +1,4 @@
-"""From a torch pickle to safetensors, without running the pickle."""
+"""From torch pickles to safetensors, without running them."""
 
 from __future__ import annotations
 
@@ -6,11 +6,17 @@ from pathlib import Path
 
 import attrs
 
-from synapse_core.errors import UsageError
+from synapse_core.errors import FileError, UsageError
 from synapse_core.files import write_whole
 from synapse_core.loaders.safetensors import SUFFIX
 from synapse_core.loaders.safetensors_writer import write_tensors
-from synapse_core.loaders.torch_file import open_torch_file, read_state_dict
+from synapse_core.loaders.torch_file import (
+    INDEX,
+    index_of,
+    open_torch_file,
+    read_shards,
+    read_state_dict,
+)
 
 
 @attrs.frozen
@@ -36,6 +42,7 @@ def import_pt(
 ) -> Imported:
     """Write the tensors of a torch file as safetensors; the file appears whole or not at all.
 
+    A model in shards is named by its index, or by the folder that has it: one file comes of it.
     `key` chooses among several dictionaries of tensors; `without` are patterns of names to leave
     out. Tied tensors are written once under each of their names.
 
@@ -43,9 +50,15 @@ def import_pt(
     """
     if output.suffix != SUFFIX:
         raise UsageError(f"-o {output}: the name must end in {SUFFIX}")
-    if output.exists() and path.exists() and output.samefile(path):
+    index = index_of(path)
+    if index is not None:
+        found, inputs = read_shards(index, key=key, without=without)
+    elif path.is_dir():
+        raise FileError(path, f"is a folder without {INDEX}; name a file in it")
+    else:
+        found, inputs = read_state_dict(open_torch_file(path), key=key, without=without), (path,)
+    if output.exists() and any(output.samefile(file) for file in inputs):
         raise UsageError(f"-o {output}: is the input itself")
-    found = read_state_dict(open_torch_file(path), key=key, without=without)
     with write_whole(output) as file:
         write_tensors(file, found.tensors, {"format": "pt"})
     return Imported(

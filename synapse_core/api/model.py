@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
@@ -167,9 +168,13 @@ def load(
     output_rows: int = OUTPUT_ROWS,
     threads: int | None = None,
     tokenizer: str | None = None,
+    memory_bytes: int | None = None,
     registry: Registry | None = None,
 ) -> Model:
     """Load a model: a folder, a .safetensors, .gguf or .syn file, or None for the installed one.
+
+    A text may also be the name of a model on the hub, `ORG/NAME`, as on the command line: it is
+    taken from the hub's cache, and pulled where it is not there. A Path is a path.
 
     `backend` "auto" takes the fastest that works here; a named one never falls back. The other
     options are those of `synapse_core.api.build`.
@@ -177,7 +182,7 @@ def load(
     registry = registry or default_host()
     chosen = choose_backend(backend, registry)
     built = build(
-        Path(path) if path is not None else default_model(registry),
+        default_model(registry) if path is None else _place_of(path, registry),
         registry,
         limits=limits,
         format=format,
@@ -186,6 +191,19 @@ def load(
         context=context,
         rows=rows,
         output_rows=output_rows,
+        memory_bytes=memory_bytes,
         tokenizer=tokenizer,
     )
     return Model(built, chosen.name, chosen.open(built.executable(), threads=threads))
+
+
+def _place_of(model: str | Path, registry: Registry) -> Path:
+    """Return the path of a model; one that is on the hub only is pulled."""
+    if isinstance(model, Path):
+        return model
+    from synapse_core.api.hub import HubName, find_model, pull
+
+    found = find_model(model)
+    if isinstance(found, HubName):
+        return pull(found, progress=sys.stderr.isatty(), registry=registry).path
+    return found

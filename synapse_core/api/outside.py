@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from types import ModuleType
+from types import MappingProxyType, ModuleType
 from typing import Any
 
 import attrs
@@ -14,6 +14,10 @@ from synapse_core.errors import FileError, Unavailable, UsageError
 
 # llama.cpp numbers its tensor types; keys and values in float32 are type 0.
 GGML_F32 = 0
+# The package has values of its own for these, which would stand for the file's; below 0 the file's.
+YARN_OF_THE_FILE: Mapping[str, float] = MappingProxyType(
+    {"yarn_attn_factor": -1.0, "yarn_beta_fast": -1.0, "yarn_beta_slow": -1.0}
+)
 
 
 @attrs.define(eq=False)
@@ -95,6 +99,7 @@ class LlamaCpp:
                 type_k=GGML_F32,
                 type_v=GGML_F32,
                 verbose=False,
+                **YARN_OF_THE_FILE,
             )
         except (ValueError, RuntimeError, OSError) as error:
             raise FileError(self.path, f"llama.cpp: {error}") from error

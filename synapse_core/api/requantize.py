@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
@@ -10,6 +10,7 @@ from pathlib import Path
 import attrs
 
 from synapse_core.api.carry import beside, carried_files, check_beside, copy_files
+from synapse_core.api.gguf_folder import files_of_gguf
 from synapse_core.api.gguf_form import GgufPlan, plan_gguf
 from synapse_core.api.quantize import Requantized, plan_tensors, usable_threads, written
 from synapse_core.api.source import is_program, open_checkpoint
@@ -75,9 +76,14 @@ def requantize(
     tensors = plan_tensors(checkpoint, graph, family, plan, formats)
     notes: tuple[str, ...] = ()
     gguf: GgufPlan | None = None
+    files: Mapping[str, bytes] = {}
     if output.suffix == GGUF_SUFFIX:
         gguf = plan_gguf(checkpoint, family, config, tensors)
         notes = gguf.notes
+    elif checkpoint.source == "gguf" and not checkpoint.has_files:
+        files, notes = files_of_gguf(checkpoint, tensors)
+    else:
+        files = carried_files(checkpoint.folder, registry)
     total = sum(tensor.source.data.size for tensor in tensors)
     done = 0
 
@@ -94,18 +100,17 @@ def requantize(
             size = output.stat().st_size
         else:
             made = [put(tensor) for tensor in tensors]
-            size = _write_safetensors(checkpoint, output, made, registry, formats)
+            size = _write_safetensors(files, output, made, registry, formats)
     return Copy(output, family.name, size, tuple(tensors), notes)
 
 
 def _write_safetensors(
-    checkpoint: Checkpoint,
+    files: Mapping[str, bytes],
     output: Path,
     tensors: Sequence[WrittenTensor],
     registry: Registry,
     formats: Formats,
 ) -> int:
-    files = carried_files(checkpoint.folder, registry)
     if output.suffix == SAFETENSORS_SUFFIX:
         check_beside(files, output, registry)
         with beside(files, output.parent), write_whole(output) as file:
@@ -119,15 +124,10 @@ def _write_safetensors(
 
 
 def _check_place(checkpoint: Checkpoint, output: Path) -> None:
-    """Refuse an output that is the input or one of its files, or a kind that it cannot become."""
+    """Refuse an output that is the input or one of its files, or has no folder."""
     inputs = {checkpoint.path, *(tensor.file for tensor in checkpoint.tensors.values())}
     for path in inputs:
         if output.resolve() == path.resolve() or (output.exists() and output.samefile(path)):
             raise UsageError(f"{output} is the input itself; name another place to write")
     if not output.absolute().parent.is_dir():
         raise FileError(output, f"cannot be written: there is no folder {output.parent}")
-    if checkpoint.source == "gguf" and output.suffix != GGUF_SUFFIX:
-        raise UsageError(
-            f"{output}: a GGUF file is written as GGUF, its keys are no config.json; let the name"
-            f" end in {GGUF_SUFFIX}"
-        )

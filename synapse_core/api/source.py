@@ -11,6 +11,7 @@ from synapse_core.loaders import Checkpoint
 
 PROGRAM_SUFFIX = ".syn"
 PICKLE = "pytorch_model.bin"
+PICKLE_INDEX = f"{PICKLE}.index.json"
 PICKLE_SUFFIXES = (".bin", ".pt", ".pth")
 
 
@@ -48,9 +49,12 @@ def _refuse_pickles(path: Path) -> None:
         found = [file for file in found if file.name == PICKLE] or found
     if not found:
         return
+    index = found[0].with_name(PICKLE_INDEX)
+    whole = found[0].name == PICKLE
+    named = index if index.exists() and not whole else found[0]
     target = found[0].with_name("model.safetensors")
-    problem = f"is a pickle; `synapse import-pt {found[0]} -o {target}` reads it without running it"
-    if len(found) > 1:
+    problem = f"is a pickle; `synapse import-pt {named} -o {target}` reads it without running it"
+    if len(found) > 1 and named != index:
         problem = "is one of several pickles; `synapse import-pt` reads files one by one"
     raise FileError(found[0], problem)
 

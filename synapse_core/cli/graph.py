@@ -19,6 +19,7 @@ STYLES = ("text", "dot", "svg")
 @click.option("--diff", is_flag=True, help="Show what the stage changed.")
 @click.option("--style", type=click.Choice(STYLES), default="text", help="How to write it.")
 @click.option("--format", "weight_format", metavar="F", help="Hold the matrices in this format.")
+@click.option("--ctx", "context", type=int, help="Positions that the graph is built for.")
 @click.option("-o", "--output", type=click.Path(path_type=Path), help="Write to this file.")
 @json_option
 def graph(
@@ -27,6 +28,7 @@ def graph(
     diff: bool,
     style: str,
     weight_format: str | None,
+    context: int | None,
     output: Path | None,
     as_json: bool,
 ) -> None:
@@ -35,7 +37,7 @@ def graph(
     from synapse_core.files import write_whole
     from synapse_core.passes import as_diff, as_dot, as_svg, as_text
 
-    found = graph_stages(model, format=weight_format)
+    found = graph_stages(model, format=weight_format, context=context)
     names = list(found)
     stage = stage or names[-1]
     if stage not in found:

@@ -1,4 +1,4 @@
-"""`synapse import-pt`: a torch pickle as safetensors."""
+"""`synapse import-pt`: torch pickles as safetensors."""
 
 from __future__ import annotations
 
@@ -22,6 +22,8 @@ def import_pt(
     source: Path, output: Path, key: str | None, without: tuple[str, ...], as_json: bool
 ) -> None:
     """Write the tensors of IN (.pt, .pth, .bin, pickled by torch.save) as safetensors.
+
+    A model in shards is named by its pytorch_model.bin.index.json, or by its folder.
 
     The pickle is read, not run: whatever is no tensor of float32, float16 or bfloat16 is refused
     by name. torch is not needed.

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from synapse_core.errors import FileError, Unavailable
+from synapse_core.errors import FileError
 
 if TYPE_CHECKING:
     from synapse_core.api import Model
@@ -30,18 +30,15 @@ class ModelPath(click.Path):
         path = Path(str(super().convert(value, param, ctx)))
         if path.exists():
             return path
-        from synapse_core.api.hub import find_cached, name_of
+        from synapse_core.api.hub import HubName, find_model
 
-        name = name_of(str(value))
-        if name is None:
+        found = find_model(str(value))
+        if isinstance(found, HubName):
+            if not self.pulls:
+                problem = f"does not exist here; `synapse pull {value}` looks on the hub"
+                raise FileError(path, problem)
             return path
-        try:
-            found = find_cached(name)
-        except Unavailable as error:
-            raise FileError(path, f"does not exist here; {error}") from None
-        if found is None and not self.pulls:
-            raise FileError(path, f"does not exist here; `synapse pull {value}` looks on the hub")
-        return found or path
+        return found
 
 
 def model_argument(*, required: bool = True, pulls: bool = False) -> Callable[[Command], Command]:

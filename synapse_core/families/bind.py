@@ -34,7 +34,7 @@ def bind_weights(
     used: set[str] = set()
     for name, weight in graph.weights.items():
         if weight.source is None:
-            tensor = _tensor_of(name, names, graph, checkpoint)
+            tensor = _tensor_of(name, family, graph, checkpoint)
             _check(weight, tensor, formats)
             used.add(tensor.name)
             weight = attrs.evolve(weight, source=tensor)
@@ -68,11 +68,17 @@ def map_entry(name: str, names: WeightMap) -> str | Part | None:
     return None if entry is None else entry.replace("{n}", found[0])
 
 
-def _tensor_of(name: str, names: WeightMap, graph: Graph, checkpoint: Checkpoint) -> FileTensor:
-    entry = map_entry(name, names)
+def _tensor_of(name: str, family: Family, graph: Graph, checkpoint: Checkpoint) -> FileTensor:
+    entry = map_entry(name, family.weights[checkpoint.source])
     if entry is None:
         raise WeightError(checkpoint.path, f"the family's map has no tensor for weight {name!r}")
-    theirs = entry.tensor if isinstance(entry, Part) else entry
+    theirs = _tensor_name(entry)
+    fused = map_entry(name, family.fused.get(checkpoint.source, {}))
+    if fused is not None and _tensor_name(fused) in checkpoint.tensors:
+        if theirs in checkpoint.tensors:
+            problem = f"is there, and tensor {_tensor_name(fused)!r} holds {name!r} too"
+            raise WeightError(checkpoint.path, problem, field=f"tensor {theirs!r}")
+        entry, theirs = fused, _tensor_name(fused)
     tensor = checkpoint.tensors.get(theirs)
     if tensor is None:
         raise WeightError(
@@ -81,6 +87,10 @@ def _tensor_of(name: str, names: WeightMap, graph: Graph, checkpoint: Checkpoint
             field=f"tensor {theirs!r}",
         )
     return _part_of(tensor, name, entry, graph) if isinstance(entry, Part) else tensor
+
+
+def _tensor_name(entry: str | Part) -> str:
+    return entry.tensor if isinstance(entry, Part) else entry
 
 
 def _part_of(tensor: FileTensor, name: str, entry: Part, graph: Graph) -> FileTensor:

@@ -4,7 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
-from synapse_core.errors import FileError, PluginConflict, PluginError, Unavailable
+from synapse_core.errors import (
+    MOST_FIELD,
+    FileError,
+    PluginConflict,
+    PluginError,
+    Unavailable,
+    shortened,
+)
 from synapse_core.families.contract import Claim, Family
 from synapse_core.hookspecs import Registry
 from synapse_core.loaders import Checkpoint
@@ -49,8 +56,8 @@ def choose_family(checkpoint: Checkpoint, registry: Registry) -> Family:
     if failures:
         raise failures[0]
     raise Unavailable(
-        f"{checkpoint.path}: no installed family reads architecture {architecture!r}"
-        + registry.advice("model", architecture)
+        f"{checkpoint.path}: no installed family reads architecture"
+        f" {shortened(repr(architecture), MOST_FIELD)}" + registry.advice("model", architecture)
     )
 
 
@@ -70,7 +77,7 @@ def architecture_of(checkpoint: Checkpoint) -> str:
 
 def config_file(checkpoint: Checkpoint) -> str:
     """Return the file that a checkpoint's metadata is from, for errors."""
-    if checkpoint.source == "gguf":
+    if checkpoint.source == "gguf" and not checkpoint.has_files:
         return str(checkpoint.path)
     return str(checkpoint.folder / "config.json")
 

@@ -78,7 +78,9 @@ class Family:
     `config[source]` reads the metadata of a source ("hf", "gguf"). `weights[source]` maps a
     canonical weight name to the tensor's, `{n}` standing for a layer's number in both:
     {"layers.{n}.ffn.up.weight": "model.layers.{n}.mlp.up_proj.weight"}; weights that share a tensor
-    have the entries that `stacked` makes. `ignores` are patterns, shell style, over tensor names.
+    have the entries that `stacked` makes. `fused[source]` has such entries for files which hold in
+    one tensor what most have in several; a file has the one or the others, never both.
+    `ignores` are patterns, shell style, over tensor names.
     `build` None: the token stack. `aliases`: a weight that the graph does without because it uses
     another's numbers; where the file has it all the same, both must be equal. `refuses` maps
     architectures that look like the family's and are not read to what they are, for the error.
@@ -91,6 +93,7 @@ class Family:
     claims: tuple[Claim, ...]
     config: Mapping[str, ReadConfig]
     weights: Mapping[str, Mapping[str, str | Part]]
+    fused: Mapping[str, Mapping[str, Part]] = attrs.field(factory=dict)
     ignores: tuple[Ignore, ...] = ()
     build: BuildGraph | None = None
     aliases: Mapping[str, str] = HEAD_OF_TIED

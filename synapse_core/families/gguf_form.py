@@ -8,6 +8,8 @@ from typing import Any
 import attrs
 import numpy as np
 
+from synapse_core.families.config import ModelConfig
+
 
 @attrs.frozen(kw_only=True, eq=False)
 class GgufForm:
@@ -15,13 +17,20 @@ class GgufForm:
 
     `vectors` are tensors that no weight is: float32 by name. `turned` has, by the end of a weight's
     name, the heads of a projection whose rows must be reordered: the two of each pair that rope
-    turns lie half a head apart, and side by side in the file.
+    turns lie half a head apart, and side by side in the file. `added` has, by the end of a weight's
+    name, what is added to the numbers of a vector. `said` is the model that the keys say, where
+    they say it in another way; `notes` are what its user should know. `named` is what readers
+    of files know the model by, where its name says more than its keys.
     """
 
     arch: str
     keys: Mapping[str, Any]
     vectors: Mapping[str, np.ndarray] = attrs.field(factory=dict)
     turned: Mapping[str, int] = attrs.field(factory=dict)
+    added: Mapping[str, float] = attrs.field(factory=dict)
+    said: ModelConfig | None = None
+    notes: tuple[str, ...] = ()
+    named: str = ""
 
 
 def side_by_side(rows: int, heads: int) -> np.ndarray:

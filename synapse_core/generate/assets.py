@@ -12,7 +12,12 @@ from typing import Any
 from synapse_core.errors import FileError, UsageError
 from synapse_core.generate.gguf_vocabulary import assets_of_gguf
 from synapse_core.generate.readers import CORE, claiming_readers, reader_named
-from synapse_core.generate.sentencepiece_model import MOST_MODEL_BYTES, assets_of_sentencepiece
+from synapse_core.generate.sentencepiece_model import (
+    MOST_MODEL_BYTES,
+    Pieces,
+    assets_of_sentencepiece,
+    read_pieces,
+)
 from synapse_core.hookspecs import Registry
 from synapse_core.loaders import Checkpoint
 from synapse_core.loaders.json_bounds import PLAIN, TOKENIZER, JsonBounds, check_bounds
@@ -46,7 +51,7 @@ def read_assets(
     Raises: FileError for a file that is no regular one, too big, or not UTF-8; UsageError for a
     tokenizer that is asked and cannot be this one's.
     """
-    if checkpoint.source == "gguf":
+    if checkpoint.source == "gguf" and not checkpoint.has_files:
         if tokenizer not in (None, CORE):
             raise UsageError(
                 f"tokenizer {tokenizer!r} cannot be chosen: {checkpoint.path} has its own inside"
@@ -113,12 +118,28 @@ def _with_sentencepiece(folder: Path, files: dict[str, str]) -> dict[str, str]:
     return files | made
 
 
+def read_scores(folder: Path) -> Pieces | None:
+    """Read the pieces of a folder's `tokenizer.model`; None where it has none that is built.
+
+    Raises: FileError for one that is no regular file, or too big.
+    """
+    model = folder / SENTENCEPIECE
+    if not model.exists():
+        return None
+    data = _read_bytes(model, MOST_MODEL_BYTES)
+    try:
+        return read_pieces(data, model)
+    except FileError:
+        return None  # the tokenizer.json beside it is what counts
+
+
 def most_bytes(name: str) -> int:
     """Return how large one of the files may be."""
-    return MOST_TEMPLATE_BYTES if name.endswith(".jinja") else _bounds(name).file
+    return MOST_TEMPLATE_BYTES if name.endswith(".jinja") else bounds_of(name).file
 
 
-def _bounds(name: str) -> JsonBounds:
+def bounds_of(name: str) -> JsonBounds:
+    """Return what parsing one of the files may take."""
     return TOKENIZER if name == "tokenizer.json" else PLAIN
 
 
@@ -153,7 +174,7 @@ def _merged(made: str, own: str) -> str:
 def _read(path: Path) -> str:
     data = _read_bytes(path, most_bytes(path.name))
     if path.suffix == ".json":
-        check_bounds(path, data, _bounds(path.name))
+        check_bounds(path, data, bounds_of(path.name))
     try:
         return data.decode("utf-8")
     except UnicodeDecodeError as error:

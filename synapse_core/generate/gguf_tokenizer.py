@@ -1,19 +1,24 @@
-"""A tokenizer.json as the keys of a GGUF file: the inverse of `gguf_vocabulary`, for byte BPE.
+"""A tokenizer.json as the keys of a GGUF file: the inverse of `gguf_vocabulary`.
 
-GGUF names how a text is cut and does not say it, so only what has a name can be written. Whether
-the keys mean the same tokenizer is tried on texts afterwards.
+GGUF names how a text is cut and does not say it, so of the BPEs over bytes only those whose way
+has a name can be written; SentencePiece's are in `gguf_scored`. Whether the keys mean the same
+tokenizer is tried on texts afterwards.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from synapse_core.errors import SynapseError
-from synapse_core.generate.gguf_vocabulary import KEY, TEMPLATE, TOKENS, assets_of_gguf
+from synapse_core.generate.gguf_scored import NotExpressible, is_scored, scored_keys
+from synapse_core.generate.gguf_special import special_keys
+from synapse_core.generate.gguf_vocabulary import KEY, TOKENS, assets_of_gguf
 from synapse_core.generate.pre_tokenizers import PRE_TOKENIZERS
-from synapse_core.generate.tokenizer_json import load_tokenizer
+from synapse_core.generate.sentencepiece_model import Pieces
+from synapse_core.generate.tokenizer_json import JsonTokenizer, load_tokenizer
+from synapse_core.generate.tokenizer_spec import SPACE_MARK
 from synapse_core.generate.vocabulary import CONTROL, NORMAL, UNUSED, USER_DEFINED
 
 GPT2_PATTERNS = PRE_TOKENIZERS["gpt-2"].patterns
@@ -23,45 +28,72 @@ PROBES = (
     "naïve café e\u0301 ÅÅ ﬁ 你好，世界。 こんにちは привет, мир! 123,456.789",
     "def f(x):\n    return x**2  # ¡olé! 🙂🙂 <|im_start|>user</s>",
 )
-
-
-class NotExpressible(Exception):
-    """Why GGUF has no words for a tokenizer."""
+PROBED_TOKENS, PROBED_MARKS = 1000, 64
+NAME = "general.name"
+# What reading a file of another shape raises.
+MALFORMED = (ValueError, LookupError, TypeError, AttributeError, RecursionError)
+SPACED_OFTEN = (
+    "read from GGUF the tokenizer puts a space also before a text that begins with one, and behind"
+    " each special token"
+)
 
 
 def gguf_tokenizer(
-    assets: Mapping[str, str], rows: int, arch: str, file: str
+    assets: Mapping[str, str],
+    rows: int,
+    arch: str,
+    file: str,
+    *,
+    names: Sequence[str] = ("",),
+    pieces: Pieces | None = None,
 ) -> tuple[dict[str, Any], str | None]:
     """Return the keys of a model's tokenizer, or none and the reason.
 
-    `rows` are those of the token table: ids without a token get a filler.
+    `rows` are those of the token table: ids without a token get a filler. Of `names` the
+    first is taken by which the keys are understood. `pieces` are those of a tokenizer.model beside
+    the tokenizer.json. A reason beside keys is what they do not say.
     """
     if "tokenizer.json" not in assets:
         return {}, "there is no tokenizer.json"
     try:
         spec = json.loads(assets["tokenizer.json"])
-        keys = _keys(spec, rows)
+        config = json.loads(assets.get("tokenizer_config.json", "{}"))
+        texts: tuple[str, ...] = (*PROBES, _marked_probe(spec))
+        note = None
+        if is_scored(spec):
+            keys, often = scored_keys(spec, config, rows, pieces)
+            texts = (*texts, *_vocabulary_probes(keys[TOKENS], keys[f"{KEY}token_type"]))
+            if often:
+                note = SPACED_OFTEN
+                marks = [token["content"] for token in spec.get("added_tokens") or ()]
+                texts = tuple(t.lstrip() for t in texts if not any(mark in t for mark in marks))
+        else:
+            keys = _keys(spec, rows)
         original = load_tokenizer(assets, file)
-        special = original.special
-        if special.bos is not None:
-            keys[f"{KEY}bos_token_id"] = special.bos
-        ends = sorted(special.ends)
-        for name, id in zip(("eos", "eot", "eom"), ends, strict=False):
-            keys[f"{KEY}{name}_token_id"] = id
-        begins = special.add_bos
-        if begins is None:
-            begins = original.encode("a", special=True)[:1] == [special.bos]
-        keys[f"{KEY}add_bos_token"] = begins and special.bos is not None
-        template = json.loads(assets.get("tokenizer_config.json", "{}")).get("chat_template")
-        template = assets.get("chat_template.jinja", template)
-        if isinstance(template, str):
-            keys[TEMPLATE] = template
-        _compare(original, {**keys, "general.architecture": arch}, file)
+        keys |= special_keys(assets, config, original)
+        said = {**keys, "general.architecture": arch}
+        keys[NAME] = _understood(original, said, file, texts, names)
     except NotExpressible as reason:
         return {}, str(reason)
-    except (SynapseError, ValueError, KeyError, TypeError, AttributeError) as error:
+    except SynapseError as error:
+        return {}, str(error)
+    except MALFORMED as error:
         return {}, f"tokenizer.json is not as expected: {error}"
-    return keys, None
+    return keys, note
+
+
+def _marked_probe(spec: Mapping[str, Any]) -> str:
+    """Return a text with the first of the tokens that are found before any is made, and blanks."""
+    added = (spec.get("added_tokens") or ())[:PROBED_MARKS]
+    return "".join(f"a {token['content']} \n b{token['content']}c" for token in added)
+
+
+def _vocabulary_probes(tokens: Sequence[str], kinds: Sequence[int]) -> tuple[str, ...]:
+    """Return texts that some hundreds of the plain tokens, from all over, make: merge by merge."""
+    plain = [token for token, kind in zip(tokens, kinds, strict=True) if kind == NORMAL]
+    step = max(1, len(plain) // PROBED_TOKENS)
+    chosen = [token.replace(SPACE_MARK, " ") for token in plain[::step]]
+    return "".join(chosen), " ".join(reversed(chosen))
 
 
 def _keys(spec: dict[str, Any], rows: int) -> dict[str, Any]:
@@ -116,9 +148,29 @@ def _pre_tokenizer(spec: dict[str, Any]) -> str:
     raise NotExpressible("it cuts a text in a way that GGUF has no name for")
 
 
-def _compare(original: Any, keys: Mapping[str, Any], file: str) -> None:
+def _understood(
+    original: JsonTokenizer,
+    keys: Mapping[str, Any],
+    file: str,
+    texts: Sequence[str],
+    names: Sequence[str],
+) -> str:
+    """Return the first name by which the keys are the same tokenizer."""
+    for name in names[:-1]:
+        try:
+            _compare(original, {**keys, NAME: name}, file, texts)
+        except NotExpressible:
+            continue
+        return name
+    _compare(original, {**keys, NAME: names[-1]}, file, texts)
+    return names[-1]
+
+
+def _compare(
+    original: JsonTokenizer, keys: Mapping[str, Any], file: str, texts: Sequence[str]
+) -> None:
     again = load_tokenizer(assets_of_gguf(keys, file), file)
-    for text in PROBES:
+    for text in texts:
         for special in (False, True):
             if again.encode(text, special=special) != original.encode(text, special=special):
                 raise NotExpressible("read back from GGUF it gives other ids")

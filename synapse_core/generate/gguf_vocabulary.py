@@ -19,6 +19,10 @@ TOKENS = f"{KEY}tokens"
 TEMPLATE = "tokenizer.chat_template"
 MOST_TEMPLATES = 64
 END_IDS = ("eos_token_id", "eot_token_id", "eom_token_id")
+# How a model wants to be sampled, by the names of generation_config.json.
+SAMPLING = "general.sampling."
+DRAWN = {"temperature": "temp", "top_k": "top_k", "top_p": "top_p", "min_p": "min_p"}
+PENALTY = ("repetition_penalty", "penalty_repeat")
 # Tokens that end a turn whatever the ids say: files name one end, chat models have several.
 TURN_ENDS = (
     "<|eot_id|>",
@@ -91,7 +95,8 @@ def assets_of_gguf(metadata: Mapping[str, Any], file: object) -> dict[str, str]:
     template = _template(metadata, name)
     if template is not None:
         config["chat_template"] = template
-    generation: dict[str, Any] = {"eos_token_id": _end_ids(vocabulary, ids)}
+    generation: dict[str, Any] = _sampling(metadata, name)
+    generation["eos_token_id"] = _end_ids(vocabulary, ids)
     if ids["bos_token_id"] is not None:
         generation["bos_token_id"] = ids["bos_token_id"]
     return {
@@ -140,6 +145,22 @@ def _template(metadata: Mapping[str, Any], file: str) -> str | list[dict[str, st
     if found.keys() <= {"default"}:
         return found.get("default")
     return [{"name": key, "template": value} for key, value in found.items()]
+
+
+def _sampling(metadata: Mapping[str, Any], file: str) -> dict[str, Any]:
+    """Return how the model is sampled; what is not said of one that is has no effect."""
+    found: dict[str, Any] = {}
+    for name, key in (*DRAWN.items(), PENALTY):
+        value = metadata.get(f"{SAMPLING}{key}")
+        if value is None:
+            continue
+        if type(value) not in (int, float) or not abs(value) < float("inf"):
+            problem = f"found {value!r:.40}, expected a finite number"
+            raise FileError(file, problem, field=f"{SAMPLING}{key}")
+        found[name] = value
+    if found.keys() & DRAWN.keys():
+        found["do_sample"] = True
+    return found
 
 
 def _end_ids(vocabulary: Vocabulary, ids: Mapping[str, int | None]) -> list[int]:

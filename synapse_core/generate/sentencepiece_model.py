@@ -7,8 +7,10 @@ from __future__ import annotations
 
 import json
 import struct
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
+
+import attrs
 
 from synapse_core.errors import FileError
 from synapse_core.generate.tokenizer_spec import scored_spec, spec_text
@@ -29,8 +31,21 @@ MODEL_TYPE, UNK_ID, BOS_ID, EOS_ID = 3, 40, 41, 42
 RULE_NAME, CHARACTER_MAP, SPACE_BEFORE, SQUEEZES, ESCAPES = 1, 2, 3, 4, 5
 
 
-def assets_of_sentencepiece(data: bytes, file: object) -> dict[str, str]:
-    """Return the texts of tokenizer.json and tokenizer_config.json for a BPE model.
+@attrs.frozen(kw_only=True, eq=False)
+class Pieces:
+    """A BPE model's pieces with their scores.
+
+    `space_before`: a text gets a space before it. `ids` are those of its `unk`, `bos` and `eos`.
+    """
+
+    vocabulary: Vocabulary
+    scores: Sequence[float]
+    space_before: bool
+    ids: Mapping[str, int]
+
+
+def read_pieces(data: bytes, file: object) -> Pieces:
+    """Read a BPE model.
 
     Raises: FileError naming file, field and byte offset.
     """
@@ -61,23 +76,38 @@ def assets_of_sentencepiece(data: bytes, file: object) -> dict[str, str]:
     trainer, normalizer = specs[TRAINER], specs[NORMALIZER]
     _refuse_others(data, trainer, normalizer, name)
     vocabulary = Vocabulary.of(texts, kinds, name, "pieces")
-    config: dict[str, Any] = {"add_bos_token": True}
-    for key, field, usual in (
-        ("unk_token", UNK_ID, 0),
-        ("bos_token", BOS_ID, 1),
-        ("eos_token", EOS_ID, 2),
-    ):
+    ids: dict[str, int] = {}
+    for key, field, usual in (("unk", UNK_ID, 0), ("bos", BOS_ID, 1), ("eos", EOS_ID, 2)):
         id = trainer.get(field, usual)
         # A negative number says that the model has no such token.
-        if isinstance(id, int) and id < 1 << 31 and vocabulary.id_in(id, key) is not None:
-            config[key] = vocabulary.texts[id]
-    spec = scored_spec(
-        vocabulary,
-        scores,
-        "scores",
+        if (
+            isinstance(id, int)
+            and id < 1 << 31
+            and vocabulary.id_in(id, f"{key}_token") is not None
+        ):
+            ids[key] = id
+    return Pieces(
+        vocabulary=vocabulary,
+        scores=scores,
         space_before=normalizer.get(SPACE_BEFORE, 1) != 0,
-        unknown=vocabulary.kinds.index(UNKNOWN) if UNKNOWN in vocabulary.kinds else None,
+        ids=ids,
     )
+
+
+def assets_of_sentencepiece(data: bytes, file: object) -> dict[str, str]:
+    """Return the texts of tokenizer.json and tokenizer_config.json for a BPE model.
+
+    Raises: FileError naming file, field and byte offset.
+    """
+    found = read_pieces(data, file)
+    vocabulary = found.vocabulary
+    unknown = vocabulary.kinds.index(UNKNOWN) if UNKNOWN in vocabulary.kinds else None
+    spec = scored_spec(
+        vocabulary, found.scores, "scores", space_before=found.space_before, unknown=unknown
+    )
+    config: dict[str, Any] = {"add_bos_token": True}
+    for key, id in found.ids.items():
+        config[f"{key}_token"] = vocabulary.texts[id]
     return {
         "tokenizer.json": spec_text(spec),
         "tokenizer_config.json": json.dumps(config, ensure_ascii=False),

@@ -71,7 +71,8 @@ class Checkpoint:
     """An opened checkpoint.
 
     `source` is the naming world its metadata and tensor names belong to: "hf" or "gguf".
-    `metadata` is the parsed config.json, or the GGUF keys. `folder` holds tokenizer files.
+    `metadata` is the parsed config.json, or the GGUF keys. `folder` holds tokenizer files; those of
+    a "gguf" are the model's own only where `has_files`, else its tokenizer is in its keys.
     """
 
     path: Path
@@ -79,6 +80,7 @@ class Checkpoint:
     metadata: Mapping[str, Any]
     tensors: Mapping[str, FileTensor]
     folder: Path
+    has_files: bool = False
 
 
 class WeightLoader(Protocol):

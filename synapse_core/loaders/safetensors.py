@@ -12,6 +12,7 @@ import numpy as np
 from synapse_core.errors import FileError
 from synapse_core.formats import CORE_FORMATS, Formats
 from synapse_core.loaders.contract import Checkpoint, FileTensor
+from synapse_core.loaders.gguf_config import keys_of_config
 from synapse_core.loaders.json_file import read_json
 from synapse_core.loaders.regular_file import inside, open_regular
 from synapse_core.loaders.safetensors_header import LENGTH_BYTES, header_bytes, parse_header
@@ -44,6 +45,9 @@ class SafetensorsLoader:
             raise FileError(folder / CONFIG, "is not there; it says what model the weights are of")
         metadata = read_json(folder / CONFIG)
         tensors = _read_folder(folder, formats) if path.is_dir() else read_tensors(path, formats)
+        keys = keys_of_config(folder / CONFIG, metadata)
+        if keys is not None:
+            return Checkpoint(path, "gguf", keys, tensors, folder, has_files=True)
         return Checkpoint(path, "hf", metadata, tensors, folder)
 
 

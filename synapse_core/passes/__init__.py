@@ -8,6 +8,7 @@ from synapse_core.passes.formats import (
     assign_arithmetic,
     assign_formats,
     given_format,
+    holding_of,
 )
 from synapse_core.passes.fuse import expand, fuse_add_norm, fuse_gate, fuse_linears
 from synapse_core.passes.pipeline import FUSIONS, Pass, installed_passes, optimise, stages
@@ -35,6 +36,7 @@ __all__ = [
     "fuse_gate",
     "fuse_linears",
     "given_format",
+    "holding_of",
     "installed_passes",
     "optimise",
     "read_plan",

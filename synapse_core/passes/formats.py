@@ -43,6 +43,16 @@ class Rule:
     format: str
 
 
+@attrs.frozen(eq=False)
+class Holding:
+    """What a matrix is stored in, is given by the rule that means it, and is held in at last."""
+
+    rule: Rule | None
+    stored: WeightFormat
+    given: WeightFormat
+    held: WeightFormat
+
+
 @attrs.frozen
 class Choice:
     """What one weight got: asked and given format, bytes, and the relative error of encoding it."""
@@ -69,19 +79,28 @@ def assign_formats(
     """
     weights = dict(graph.weights)
     for name, weight in graph.weights.items():
-        if weight.rows == 1 or weight.source is None:
+        holding = holding_of(weight, plan, formats)
+        if holding is None or (holding.rule is None and holding.held is holding.stored):
             continue
-        rule = next((rule for rule in plan if fnmatchcase(name, rule.pattern)), None)
-        stored = formats.named(weight.source.format)
-        given = stored if rule is None else given_format(rule.format, weight, formats)
-        held = carrier_of(given, weight.cols)
-        if rule is None and held is stored:
-            continue
-        asked = stored.name if rule is None else rule.format.partition("@")[0]
-        weights[name], choice = _encode(weight, asked, stored, given, held)
+        weights[name], choice = _encode(weight, holding)
         if report is not None:
             report(choice)
     return attrs.evolve(graph, weights=weights)
+
+
+def holding_of(
+    weight: Weight, plan: Sequence[Rule], formats: Formats = CORE_FORMATS
+) -> Holding | None:
+    """Return what becomes of a weight by the first rule that means it; None for what is no matrix.
+
+    Raises: UsageError for a rule that asks a format which cannot be written.
+    """
+    if weight.rows == 1 or weight.source is None:
+        return None
+    rule = next((rule for rule in plan if fnmatchcase(weight.name, rule.pattern)), None)
+    stored = formats.named(weight.source.format)
+    given = stored if rule is None else given_format(rule.format, weight, formats)
+    return Holding(rule, stored, given, carrier_of(given, weight.cols))
 
 
 def given_format(asked: str, weight: Weight, formats: Formats = CORE_FORMATS) -> WeightFormat:
@@ -116,11 +135,11 @@ def assign_arithmetic(graph: Graph, asked: str | None = None) -> Graph:
     return map_functions(graph, change)
 
 
-def _encode(
-    weight: Weight, asked: str, stored: WeightFormat, given: WeightFormat, held: WeightFormat
-) -> tuple[Weight, Choice]:
+def _encode(weight: Weight, holding: Holding) -> tuple[Weight, Choice]:
     source = weight.source
     assert source is not None
+    rule, stored, given, held = holding.rule, holding.stored, holding.given, holding.held
+    asked = stored.name if rule is None else rule.format.partition("@")[0]
     if given is stored and held is stored:
         return weight, Choice(weight.name, asked, held.name, source.raw().size, 0.0)
     encoded, error = _encode_in_blocks(source.raw(), weight.cols, stored, given, held)

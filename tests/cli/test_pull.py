@@ -292,3 +292,59 @@ def test_repository_without_weights_is_refused(names: tuple[str, ...]) -> None:
 def test_two_files_that_could_be_meant_are_named() -> None:
     with pytest.raises(UsageError, match=r"has a\.safetensors, b\.safetensors; choose"):
         choose_files("a/b", ("b.safetensors", "a.safetensors"), None)
+
+
+LOAD = """
+import sys
+from synapse_core import load
+from synapse_core.errors import SynapseError
+
+try:
+    with load(sys.argv[1], backend="numpy") as model:
+        print(model.built.path, *model.logits([1, 5, 9])[-1].argsort()[-3:])
+except SynapseError as error:
+    sys.exit(f"{error.exit_code} {error}")
+"""
+
+
+def from_python(place: Place, model: object, **changes: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-c", LOAD, str(model)],
+        capture_output=True,
+        text=True,
+        stdin=subprocess.DEVNULL,
+        env=place.environment(PYTHONPATH=str(ROOT)) | changes,
+        cwd=place.home,
+        timeout=120,
+    )
+
+
+def test_load_takes_names_as_run_does(place: Place) -> None:
+    first = from_python(place, "lab/stories")
+    assert first.returncode == 0, first.stderr
+    assert len(place.hub.downloads()) == 1
+    folder = Path(first.stdout.split()[0])
+    assert folder.name == place.hub.commit("lab/stories", "main")
+    asked = len(place.hub.requests)
+    again = from_python(place, "lab/stories", HF_HUB_OFFLINE="1")
+    assert again.stdout == first.stdout == from_python(place, folder).stdout
+    assert len(place.hub.requests) == asked
+    older = from_python(place, "lab/stories@v1")
+    assert place.hub.commit("lab/stories", "v1") == Path(older.stdout.split()[0]).name
+
+
+def test_load_says_why_a_name_is_no_model(place: Place) -> None:
+    offline = from_python(place, "lab/stories", HF_HUB_OFFLINE="1").stderr
+    assert offline == "4 lab/stories is not in the cache and HF_HUB_OFFLINE is set\n"
+    assert place.hub.requests == []
+    assert from_python(place, "lab/nothing").stderr.startswith("2 lab/nothing: ")
+    assert "does not exist" in from_python(place, "./lab/stories").stderr
+    hidden = place.home / "hidden"
+    hidden.mkdir()
+    (hidden / "huggingface_hub.py").write_text("raise ImportError('hidden by a test')\n")
+    paths = os.pathsep.join([str(hidden), str(ROOT)])
+    line = from_python(place, "lab/stories", PYTHONPATH=paths).stderr
+    assert line.startswith("3 lab/stories: does not exist here; ")
+    assert "pip install 'synapse[hub]'" in line
+    (place.home / "lab").mkdir()
+    assert from_python(place, "lab/stories").stderr.startswith("3 lab/stories: does not exist")

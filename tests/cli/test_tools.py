@@ -364,3 +364,27 @@ subprocess.run([sys.executable, "-c", {look!r}], check=True)
 """
     out = subprocess.run([sys.executable, "-c", heavy], check=True, capture_output=True, text=True)
     assert 1 << 20 < int(out.stdout) < 150 << 20
+
+
+# graph
+
+
+def test_graph_is_built_for_the_positions_that_ctx_says(synapse: Run, copy: Path) -> None:
+    from synapse_core.api import graph_stages
+
+    plain = synapse("graph", copy).out
+    assert synapse("graph", copy, "--ctx", 64).out == plain
+    assert "at most 512 positions" in synapse("graph", copy, "--ctx", 513, code=2).err
+    assert "must be 1 or more" in synapse("graph", copy, "--ctx", 0, code=2).err
+    config = json.loads((copy / "config.json").read_text())
+    config["rope_parameters"] |= {"rope_type": "dynamic", "factor": 4.0}
+    (copy / "config.json").write_text(json.dumps(config))
+    synapse("graph", copy, "--ctx", 2048)
+    assert "at most 2048 positions" in synapse("graph", copy, "--ctx", 2049, code=2).err
+    near, far = (
+        graph_stages(copy, context=context)["built"].weights["rope.inv_freq"].source
+        for context in (512, 2048)
+    )
+    assert near is not None
+    assert far is not None
+    assert not np.array_equal(near.raw(), far.raw())

@@ -69,6 +69,12 @@ def test_an_unknown_architecture_is_refused_by_name_with_advice() -> None:
         choose("OtherForCausalLM")
 
 
+def test_an_unknown_architecture_of_a_megabyte_is_shortened() -> None:
+    with pytest.raises(Unavailable, match=r"'xxxx.*…xxxx.*'; advice") as caught:
+        choose("x" * (1 << 20))
+    assert len(str(caught.value)) < 400
+
+
 @pytest.mark.parametrize("architecture", ["PlainForCausalLM", "OtherForCausalLM"])
 def test_a_checkpoint_with_code_of_its_own_is_refused(architecture: str) -> None:
     with pytest.raises(FileError, match="auto_map: the model brings its own code"):

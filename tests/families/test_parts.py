@@ -126,3 +126,22 @@ def test_stacked_entries_know_their_neighbours() -> None:
     assert isinstance(entry, Part)
     assert entry.numbered("7").tensor == "h.7.qkv.weight"
     assert entry.numbered("7").parts == tuple(f"layers.7.{letter}.weight" for letter in ROWS)
+
+
+ALONE = {f"layers.{{n}}.{letter}.weight": f"h.{{n}}.{letter}.weight" for letter in ROWS}
+FUSED = {name: part for name, part in NAMES.items() if name in ALONE}
+EITHER = Family(
+    name="either", claims=(), config={}, weights={"hf": {**NAMES, **ALONE}}, fused={"hf": FUSED}
+)
+
+
+def test_weights_with_tensors_of_their_own_may_also_be_fused(tmp_path: Path) -> None:
+    checkpoint = checkpoint_of(tmp_path)
+    bound, expected = (bind_weights(graph_of(), family, checkpoint) for family in (EITHER, FAMILY))
+    for name, weight in expected.weights.items():
+        np.testing.assert_array_equal(bound.weights[name].source.raw(), weight.source.raw())
+
+
+def test_a_weight_that_is_neither_alone_nor_fused_is_asked_for_alone(tmp_path: Path) -> None:
+    with pytest.raises(WeightError, match=r"tensor 'h\.2\.q\.weight': is missing"):
+        bind_weights(graph_of(layers=3), EITHER, checkpoint_of(tmp_path))

@@ -127,6 +127,11 @@ def test_a_gguf_file_has_its_own(tmp_path: Path) -> None:
         read_assets(checkpoint, LETTERS, "letters")
 
 
+def test_a_folder_of_a_gguf_file_s_keys_is_read_as_any_other(folder: Path) -> None:
+    checkpoint = Checkpoint(folder, "gguf", {}, {}, folder, has_files=True)
+    assert read_assets(checkpoint, LETTERS) == read_folder(folder, LETTERS, "letters")
+
+
 def test_a_broken_reader_is_no_obstacle_to_a_model_that_has_nothing_for_it(folder: Path) -> None:
     broken = With(
         {

@@ -27,6 +27,7 @@ from synapse_model_decoder.hf import (
 from synapse_model_decoder.hf_rope import RopeReader
 from synapse_model_decoder.llama import IGNORES
 from synapse_model_decoder.llama import WEIGHTS as LLAMA
+from synapse_model_decoder.to_gguf_gemma import gemma_form
 
 HEAD_DIM = 256
 TANH = "gelu_pytorch_tanh"
@@ -64,8 +65,15 @@ def from_gguf(read: Fields) -> ModelConfig:
     rope = read_rope(read, "gemma", sizes.head_dim)
     mixer = attention(attention_options(sizes, rope, gguf.read_biases(read)))
     layers = [plain_layer(norm, mixer, gemma_ffn(sizes))] * sizes.layers
-    scale = embedding_scale(sizes)
-    return gguf.read_model(read, "gemma", sizes, layers=layers, norm=norm, embedding_scale=scale)
+    return gguf.read_model(
+        read,
+        "gemma",
+        sizes,
+        layers=layers,
+        norm=norm,
+        rope=rope,
+        embedding_scale=embedding_scale(sizes),
+    )
 
 
 def read_gemma_sizes(read: Fields) -> Sizes:
@@ -123,5 +131,7 @@ FAMILY = Family(
     claims=(Claim(hf="GemmaForCausalLM"), Claim(gguf="gemma")),
     config={"hf": from_hf, "gguf": from_gguf},
     weights={"hf": LLAMA, "gguf": gguf.WEIGHTS},
+    fused={"gguf": gguf.FUSED},
     ignores=IGNORES,
+    to_gguf=gemma_form,
 )

@@ -39,6 +39,7 @@ from synapse_model_decoder.hf import (
 from synapse_model_decoder.hf_rope import RopeReader
 from synapse_model_decoder.llama import IGNORES
 from synapse_model_decoder.llama import WEIGHTS as LLAMA
+from synapse_model_decoder.to_gguf_gemma import gemma2_form
 
 MOST_CAP = 1e6
 ATTENTION_CAP, HEAD_CAP = "attn_logit_softcapping", "final_logit_softcapping"
@@ -98,6 +99,7 @@ def from_gguf(read: Fields) -> ModelConfig:
         sizes,
         layers=[plain_layer(norm, attention(options, window), ffn, norm) for window in windows],
         norm=norm,
+        rope=rope,
         embedding_scale=embedding_scale(sizes),
         head_softcap=read_cap(read, f"gemma2.{HEAD_CAP}"),
     )
@@ -149,5 +151,7 @@ FAMILY = Family(
     claims=(Claim(hf="Gemma2ForCausalLM"), Claim(gguf="gemma2")),
     config={"hf": from_hf, "gguf": from_gguf},
     weights={"hf": WEIGHTS, "gguf": GGUF_WEIGHTS},
+    fused={"gguf": gguf.FUSED},
     ignores=IGNORES,
+    to_gguf=gemma2_form,
 )

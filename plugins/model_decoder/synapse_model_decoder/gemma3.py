@@ -46,6 +46,7 @@ from synapse_model_decoder.hf import (
 )
 from synapse_model_decoder.hf_rope import FULL, SLIDING, RopeReader
 from synapse_model_decoder.llama import HEAD_NORMS, IGNORES
+from synapse_model_decoder.to_gguf_gemma import gemma3_form
 
 PATTERN = 6
 SLIDING_THETA, FULL_THETA = 1e4, 1e6
@@ -115,6 +116,7 @@ def from_gguf(read: Fields) -> ModelConfig:
         sizes,
         layers=[plain_layer(norm, mixer, gemma_ffn(sizes), norm) for mixer in mixers],
         norm=norm,
+        rope=ropes[FULL],
         embedding_scale=embedding_scale(sizes),
         head_softcap=read_cap(read, cap) if read.has(cap) else 0.0,
     )
@@ -125,6 +127,8 @@ FAMILY = Family(
     claims=(Claim(hf="Gemma3ForCausalLM"), Claim(gguf="gemma3")),
     config={"hf": from_hf, "gguf": from_gguf},
     weights={"hf": {**GEMMA2, **HEAD_NORMS}, "gguf": GGUF_WEIGHTS},
+    fused={"gguf": gguf.FUSED},
     ignores=IGNORES,
+    to_gguf=gemma3_form,
     refuses={"Gemma3ForConditionalGeneration": "a model of text and images"},
 )

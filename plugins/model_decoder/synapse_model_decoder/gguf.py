@@ -24,9 +24,12 @@ from synapse_core.families import (
     Ignore,
     LayerConfig,
     ModelConfig,
+    Part,
+    stacked,
 )
-from synapse_model_decoder.gguf_rope import ROPE_FACTORS, read_rope
+from synapse_model_decoder.gguf_rope import MAGNITUDE, ROPE_FACTORS, TYPE, read_rope
 from synapse_model_decoder.hf import Sizes, attention, attention_options, plain_layer
+from synapse_model_decoder.hf_rope import TRAINED, stretched_context
 
 TABLE, HEAD = "token_embd.weight", "output.weight"
 TOKENS = "tokenizer.ggml.tokens"
@@ -49,7 +52,7 @@ NEUTRAL: Mapping[str, tuple[Any, ...]] = MappingProxyType(
         "residual_scale": (0.0, 1.0),
         "rope.dimension_count_swa": (),
         "rope.dimension_sections": (),
-        "rope.scaling.attn_factor": (1.0,),
+        MAGNITUDE: (1.0,),
         "use_parallel_residual": (False,),
     }
 )
@@ -57,8 +60,6 @@ IGNORES = (
     Ignore(ROPE_FACTORS, "part of the config: the factors of the rope"),
     Ignore("blk.*.attn_rot_embd.weight", "computed from the config"),
 )
-
-
 WEIGHTS = {
     "embedding.weight": TABLE,
     "layers.{n}.attention_norm.weight": "blk.{n}.attn_norm.weight",
@@ -82,6 +83,12 @@ WEIGHTS = {
     "norm.weight": "output_norm.weight",
     "head.weight": HEAD,
 }
+QKV = tuple(f"layers.{{n}}.attention.{letter}" for letter in "qkv")
+# What the converter makes of these three with --fuse-qkv, and always of Phi-3's.
+FUSED: Mapping[str, Part] = {
+    **stacked("blk.{n}.attn_qkv.weight", *(f"{name}.weight" for name in QKV)),
+    **stacked("blk.{n}.attn_qkv.bias", *(f"{name}.bias" for name in QKV)),
+}
 
 
 def read_config(read: Fields, arch: str, *, style: str, qk_norm: bool = False) -> ModelConfig:
@@ -96,7 +103,7 @@ def read_config(read: Fields, arch: str, *, style: str, qk_norm: bool = False) -
     if qk_norm:
         options["qk_norm"] = head_norm(norm, sizes)
     layer = plain_layer(norm, attention(options), read_ffn(read, sizes.hidden))
-    return read_model(read, arch, sizes, layers=[layer] * sizes.layers, norm=norm)
+    return read_model(read, arch, sizes, layers=[layer] * sizes.layers, norm=norm, rope=rope)
 
 
 def read_model(
@@ -106,17 +113,24 @@ def read_model(
     *,
     layers: Sequence[LayerConfig],
     norm: ComponentConfig,
+    rope: ComponentConfig,
     **more: Any,
 ) -> ModelConfig:
     """Read what stands around the layers; `more` goes to the config as it is.
 
+    Where the context is that before `rope` was stretched, it reaches as far as that stretches: the
+    converter copies what config.json says.
+
     Raises: FileError naming the key.
     """
+    context = sizes.context
+    if rope.options["scaling"].get(TRAINED) == context:
+        context = stretched_context(context, rope)
     return ModelConfig(
         family=arch,
         width=sizes.width,
         vocabulary=sizes.vocabulary,
-        context=sizes.context,
+        context=context,
         layers=tuple(layers),
         norm=norm,
         tied=not read.has_tensor(HEAD),
@@ -235,9 +249,12 @@ def read_ffn(read: Fields, hidden: int) -> ComponentConfig:
 
 def read_biases(read: Fields) -> str:
     """Return the letters of the projections that have a bias in the first layer."""
+    found = "qkv" if read.has_tensor("blk.0.attn_qkv.bias") else ""
     names = {"q": "attn_q", "k": "attn_k", "v": "attn_v", "o": "attn_output"}
-    return "".join(
-        letter for letter, name in names.items() if read.has_tensor(f"blk.0.{name}.bias")
+    return found + "".join(
+        letter
+        for letter, name in names.items()
+        if letter not in found and read.has_tensor(f"blk.0.{name}.bias")
     )
 
 
@@ -258,6 +275,8 @@ def _refuse_others(read: Fields, arch: str, own: Collection[str]) -> None:
     experts = read.whole(key, least=0, most=MOST_WIDTH, default=0)
     if experts:
         raise read.error(key, f"found {experts}; mixtures of experts are not read")
+    if read.values.get(f"{arch}.{TYPE}") == "yarn":
+        own = {*own, MAGNITUDE}  # read with the rope
     for name, values in NEUTRAL.items():
         key = f"{arch}.{name}"
         if name not in own and read.has(key) and read.values[key] not in values:

@@ -24,7 +24,7 @@ from synapse_model_decoder.hf import (
     read_sizes,
 )
 from synapse_model_decoder.hf_rope import RopeReader
-from synapse_model_decoder.to_gguf import form_of
+from synapse_model_decoder.to_gguf import plain_form
 
 
 def from_hf(read: Fields) -> ModelConfig:
@@ -86,6 +86,7 @@ FAMILY = Family(
     claims=(Claim(hf="LlamaForCausalLM"), Claim(gguf="llama")),
     config={"hf": from_hf, "gguf": from_gguf},
     weights={"hf": WEIGHTS, "gguf": gguf.WEIGHTS},
+    fused={"gguf": gguf.FUSED},
     ignores=IGNORES,
-    to_gguf=partial(form_of, reorders=True),
+    to_gguf=partial(plain_form, arch="llama", reorders=True),
 )

@@ -3,12 +3,16 @@
 Paper: Jiang et al. 2023, arXiv 2310.06825.
 Reference: `MistralForCausalLM` of transformers, models/mistral/modeling_mistral.py.
 
-In GGUF it is a `llama`, which that family reads; the file says nothing of the window.
+In GGUF it is a `llama`, which that family reads and which this one is written as; the file says
+nothing of the window.
 """
 
 from __future__ import annotations
 
+from functools import partial
+
 from synapse_core.families import Claim, Family, Fields, ModelConfig
+from synapse_model_decoder import gguf
 from synapse_model_decoder.hf import (
     attention,
     attention_options,
@@ -22,8 +26,9 @@ from synapse_model_decoder.hf import (
     refuse_biases,
 )
 from synapse_model_decoder.hf_rope import RopeReader
-from synapse_model_decoder.llama import IGNORES
+from synapse_model_decoder.llama import IGNORES, from_gguf
 from synapse_model_decoder.llama import WEIGHTS as LLAMA
+from synapse_model_decoder.to_gguf import plain_form
 
 
 def from_hf(read: Fields) -> ModelConfig:
@@ -47,9 +52,10 @@ def from_hf(read: Fields) -> ModelConfig:
 FAMILY = Family(
     name="mistral",
     claims=(Claim(hf="MistralForCausalLM"),),
-    config={"hf": from_hf},
-    weights={"hf": LLAMA},
+    config={"hf": from_hf, "gguf": from_gguf},
+    weights={"hf": LLAMA, "gguf": gguf.WEIGHTS},
     ignores=IGNORES,
+    to_gguf=partial(plain_form, arch="llama", reorders=True),
     refuses={
         "MixtralForCausalLM": "a mixture of experts",
         "Mistral3ForConditionalGeneration": "a model of text and images",

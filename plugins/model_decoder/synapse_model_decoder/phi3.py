@@ -21,8 +21,17 @@ from synapse_core.families import (
     Part,
     stacked,
 )
-from synapse_model_decoder import gguf
-from synapse_model_decoder.gguf_rope import read_factors, read_rope, read_turned
+from synapse_model_decoder import gguf, to_gguf
+from synapse_model_decoder.gguf_rope import (
+    LONG,
+    MAGNITUDE,
+    SHORT,
+    TRAINED_LENGTH,
+    TYPE,
+    read_factors,
+    read_rope,
+    read_turned,
+)
 from synapse_model_decoder.hf import (
     Sizes,
     attention,
@@ -41,8 +50,6 @@ from synapse_model_decoder.llama import IGNORES
 # Both are what the first files call longrope; no Phi-3 was ever stretched by another rule.
 SCALING_NAMES = {**TYPE_NAMES, "yarn": "longrope"}
 SCALINGS = ("default", "longrope")
-SHORT, LONG = "rope_factors_short.weight", "rope_factors_long.weight"
-MAGNITUDE = "rope.scaling.attn_factor"
 
 
 def from_hf(read: Fields) -> ModelConfig:
@@ -76,7 +83,7 @@ def from_gguf(read: Fields) -> ModelConfig:
     rope = read_rope(read, "phi3", sizes.head_dim, scaling=_longrope(read, sizes))
     mixer = attention(attention_options(sizes, rope), gguf.read_window(read, "phi3"))
     layers = [plain_layer(norm, mixer, gguf.read_ffn(read, sizes.hidden))] * sizes.layers
-    return gguf.read_model(read, "phi3", sizes, layers=layers, norm=norm)
+    return gguf.read_model(read, "phi3", sizes, layers=layers, norm=norm, rope=rope)
 
 
 def _longrope(read: Fields, sizes: Sizes) -> dict[str, Any]:
@@ -84,12 +91,12 @@ def _longrope(read: Fields, sizes: Sizes) -> dict[str, Any]:
     # llama.cpp would divide by these too; no Phi-3 is stretched by them.
     for key in ("phi3.rope.scaling.factor", "phi3.rope.scale_linear"):
         read.number(key, least=1, most=1, default=1.0)
-    type = read.choice("phi3.rope.scaling.type", ("none", "longrope"), "none")
+    type = read.choice(f"phi3.{TYPE}", ("none", "longrope"), "none")
     if type == "none" and not (read.has_tensor(SHORT) or read.has_tensor(LONG)):
         read.number(f"phi3.{MAGNITUDE}", least=1, most=1, default=1.0)
         return {}
     pairs = read_turned(read, "phi3", sizes.head_dim) // 2
-    trained = read.whole("phi3.rope.scaling.original_context_length", most=MOST_CONTEXT)
+    trained = read.whole(f"phi3.{TRAINED_LENGTH}", most=MOST_CONTEXT)
     return {
         "type": "longrope",
         "factor": max(1.0, sizes.context / trained),
@@ -122,12 +129,7 @@ WEIGHTS: dict[str, str | Part] = {
 }
 GGUF_WEIGHTS: dict[str, str | Part] = {
     **gguf.WEIGHTS,
-    **stacked(
-        "blk.{n}.attn_qkv.weight",
-        "layers.{n}.attention.q.weight",
-        "layers.{n}.attention.k.weight",
-        "layers.{n}.attention.v.weight",
-    ),
+    **gguf.FUSED,
     **stacked("blk.{n}.ffn_up.weight", "layers.{n}.ffn.gate.weight", "layers.{n}.ffn.up.weight"),
 }
 FACTORS = tuple(
@@ -140,6 +142,7 @@ FAMILY = Family(
     config={"hf": from_hf, "gguf": from_gguf},
     weights={"hf": WEIGHTS, "gguf": GGUF_WEIGHTS},
     ignores=(*IGNORES, *FACTORS),
+    to_gguf=to_gguf.phi3_form,
     refuses={
         "phimoe": "a mixture of experts",
         "PhimoeForCausalLM": "a mixture of experts",

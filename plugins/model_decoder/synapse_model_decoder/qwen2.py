@@ -6,6 +6,8 @@ Reference: `Qwen2ForCausalLM` of transformers, models/qwen2/modeling_qwen2.py.
 
 from __future__ import annotations
 
+from functools import partial
+
 from synapse_core.families import Claim, Family, Fields, ModelConfig
 from synapse_model_decoder import gguf
 from synapse_model_decoder.hf import (
@@ -21,6 +23,7 @@ from synapse_model_decoder.hf import (
 from synapse_model_decoder.hf_rope import RopeReader
 from synapse_model_decoder.llama import IGNORES
 from synapse_model_decoder.llama import WEIGHTS as LLAMA
+from synapse_model_decoder.to_gguf import plain_form
 
 
 def from_hf(read: Fields) -> ModelConfig:
@@ -52,7 +55,9 @@ FAMILY = Family(
     claims=(Claim(hf="Qwen2ForCausalLM"), Claim(gguf="qwen2")),
     config={"hf": from_hf, "gguf": from_gguf},
     weights={"hf": LLAMA, "gguf": gguf.WEIGHTS},
+    fused={"gguf": gguf.FUSED},
     ignores=IGNORES,
+    to_gguf=partial(plain_form, arch="qwen2"),
     refuses={
         "Qwen2MoeForCausalLM": "a mixture of experts",
         "qwen2moe": "a mixture of experts",

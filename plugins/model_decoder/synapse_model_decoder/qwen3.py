@@ -24,7 +24,7 @@ from synapse_model_decoder.hf_rope import RopeReader
 from synapse_model_decoder.llama import HEAD_NORMS, IGNORES
 from synapse_model_decoder.llama import WEIGHTS as LLAMA
 from synapse_model_decoder.shipped import default_model_path
-from synapse_model_decoder.to_gguf import form_of
+from synapse_model_decoder.to_gguf import plain_form
 
 
 def from_hf(read: Fields) -> ModelConfig:
@@ -58,8 +58,9 @@ FAMILY = Family(
     claims=(Claim(hf="Qwen3ForCausalLM"), Claim(gguf="qwen3")),
     config={"hf": from_hf, "gguf": from_gguf},
     weights={"hf": WEIGHTS, "gguf": gguf.WEIGHTS},
+    fused={"gguf": gguf.FUSED},
     ignores=IGNORES,
-    to_gguf=partial(form_of, reorders=False),
+    to_gguf=partial(plain_form, arch="qwen3"),
     refuses={
         "Qwen3MoeForCausalLM": "a mixture of experts",
         "qwen3moe": "a mixture of experts",

@@ -75,7 +75,11 @@ LLAMA = {
     ),
     "gguf": gguf("llama", {**TABLE, **HEAD, "rope_freqs.weight": (HEAD_DIM // 2,)}),
 }
-MISTRAL = {"hf": hf("MistralForCausalLM", sliding_window=5)}
+# What it is written as; the file is found to be a `llama`.
+MISTRAL = {
+    "hf": hf("MistralForCausalLM", sliding_window=5),
+    "gguf": gguf("llama", {**TABLE, **HEAD}),
+}
 QWEN2 = {
     "hf": hf("Qwen2ForCausalLM"),
     "gguf": gguf(

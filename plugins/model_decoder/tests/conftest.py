@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
 
@@ -19,6 +19,8 @@ from synapse_core.passes import optimise
 from synapse_core.plugins import default_host
 from synapse_core.program import Limits, lower
 from synapse_core.testing.case import rows
+
+from .llama_cpp_tools import Converter, converter_script
 
 MOST_ROWS, MOST_SLOTS, MOST_POSITIONS = 64, 2, 64
 Change = Callable[[ModelConfig], ModelConfig]
@@ -99,3 +101,14 @@ def open_runner(
 def runner() -> Callable[..., Runner]:
     """`runner(folder, family, backend, change, positions)`: open a checkpoint."""
     return open_runner
+
+
+@pytest.fixture(scope="session")
+def converter(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Converter]:
+    """Return llama.cpp's converter; skips where it is not there."""
+    script = converter_script()
+    pytest.importorskip("sentencepiece")
+    with (tmp_path_factory.mktemp("converter") / "log").open("w") as log:
+        waiting = Converter(script, log)
+        yield waiting
+        waiting.close()

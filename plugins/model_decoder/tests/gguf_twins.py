@@ -59,6 +59,13 @@ BASE_OF_FAMILY: dict[str, dict[str, Any]] = {
         "sliding_window": 5,
     },
 }
+YARN_KEYS = {
+    "factor": ("float32", "factor"),
+    "original_context_length": ("uint32", "original_max_position_embeddings"),
+    "yarn_beta_fast": ("float32", "beta_fast"),
+    "yarn_beta_slow": ("float32", "beta_slow"),
+    "yarn_attn_factor": ("float32", "attention_factor"),
+}
 ENTRY = tuple[str, Any]
 Numbers = dict[str, np.ndarray]
 
@@ -68,7 +75,7 @@ class Twins:
     """A model of `family`; `config` is what differs from the base.
 
     `keys` and `tensors` change the GGUF file: by name, None drops one. `change` changes the numbers
-    by their Hugging Face names before the converter's part.
+    by their Hugging Face names before the converter's part. `fuses_qkv` is its option --fuse-qkv.
     """
 
     family: str
@@ -77,6 +84,7 @@ class Twins:
     tensors: Mapping[str, np.ndarray | None] = attrs.field(factory=dict)
     change: Callable[[Numbers], Numbers] = lambda numbers: numbers
     bakes_one: bool = True
+    fuses_qkv: bool = False
 
     @property
     def arch(self) -> str:
@@ -197,6 +205,11 @@ class Twins:
         if scaling.get("rope_type") == "linear":
             keys["rope.scaling.type"] = ("string", "linear")
             keys["rope.scaling.factor"] = ("float32", scaling["factor"])
+        if scaling.get("rope_type") == "yarn":
+            keys["rope.scaling.type"] = ("string", "yarn")
+            for name, (kind, theirs) in YARN_KEYS.items():
+                if theirs in scaling:
+                    keys[f"rope.scaling.{name}"] = (kind, scaling[theirs])
         return keys | (self._phi3_keys(config) if self.family == "phi3" else {})
 
     def _phi3_keys(self, config: dict[str, Any]) -> dict[str, ENTRY]:
@@ -229,7 +242,17 @@ class Twins:
         for kind in ("long", "short"):
             if factors := (config.get("rope_scaling") or {}).get(f"{kind}_factor"):
                 found[f"rope_factors_{kind}.weight"] = np.array(factors, np.float32)
-        return found
+        return _fused(found) if self.fuses_qkv else found
+
+
+def _fused(numbers: Numbers) -> Numbers:
+    """Put each layer's q, k and v into one tensor, as `prepare_qkv_fusion` does."""
+    found = dict(numbers)
+    for name in numbers:
+        if ".attn_q." in name:
+            parts = [found.pop(name.replace("attn_q", f"attn_{kind}")) for kind in "qkv"]
+            found[name.replace("attn_q", "attn_qkv")] = np.concatenate(parts)
+    return found
 
 
 def permuted(weights: np.ndarray, heads: int) -> np.ndarray:
@@ -237,3 +260,10 @@ def permuted(weights: np.ndarray, heads: int) -> np.ndarray:
     shape = weights.shape
     halves = weights.reshape(heads, 2, shape[0] // heads // 2, *shape[1:])
     return np.ascontiguousarray(halves.swapaxes(1, 2).reshape(shape))
+
+
+def unpermuted(weights: np.ndarray, heads: int) -> np.ndarray:
+    """Give rows the order back that they had before `permuted`."""
+    shape = weights.shape
+    pairs = weights.reshape(heads, shape[0] // heads // 2, 2, *shape[1:])
+    return np.ascontiguousarray(pairs.swapaxes(1, 2).reshape(shape))

@@ -209,21 +209,38 @@ def make_case(case: Case, folder: Path) -> Made:
     if options["head_dim"] is None:
         del options["head_dim"]
     config = getattr(transformers, config_name)(**options)
-    kind = getattr(transformers, model_name)
-    model = kind(config)
+    model = getattr(transformers, model_name)(config)
     center = 0.0 if case.family.startswith("gemma") else 1.0
     with torch.no_grad():
         for name, parameter in model.named_parameters():
             _fill(name, parameter, config.tie_word_embeddings, center)
     model.to(getattr(torch, case.dtype)).save_pretrained(folder)
     # Read back, because the conversion rounded more than the file holds: rope's frequencies too.
-    model = kind.from_pretrained(folder, dtype=torch.float32, attn_implementation="eager").eval()
+    model = open_reference(case, folder)
     rng = np.random.default_rng(4)
     ids = tuple(rng.integers(0, config.vocab_size, case.length - 7 * n) for n in range(2))
-    with torch.no_grad():
-        logits = tuple(model(torch.from_numpy(i)[None]).logits[0].numpy() for i in ids)
+    logits = tuple(reference_logits(model, i) for i in ids)
     assert 1 <= logits[0].std() <= 10
     return Made(folder, family, case.positions, ids, logits)
+
+
+def open_reference(case: Case, folder: Path) -> Any:
+    """Open a checkpoint with transformers, in float32."""
+    import torch
+    import transformers
+
+    kind = getattr(transformers, FAMILIES[case.family][2])
+    opened = kind.from_pretrained(folder, dtype=torch.float32, attn_implementation="eager")
+    return opened.eval()
+
+
+def reference_logits(model: Any, ids: np.ndarray) -> np.ndarray:
+    """Return what transformers says of a sequence, all rows."""
+    import torch
+
+    with torch.no_grad():
+        logits: np.ndarray = model(torch.from_numpy(ids)[None]).logits[0].numpy()
+    return logits
 
 
 def _fill(name: str, parameter: Any, tied: bool, center: float) -> None:

@@ -351,7 +351,7 @@ LIES: dict[str, tuple[str, Any]] = {
     "rope.freq_base ": ("float32", float("inf")),
     "rope.dimension_count": ("uint32", 10),
     "rope.dimension_count ": ("uint32", 3),
-    "rope.scaling.type": ("string", "yarn"),
+    "rope.scaling.type": ("string", "longrope"),
     "rope.scaling.type ": ("string", "linear"),
     "rope.scale_linear": ("float32", 0.0),
     "vocab_size": ("uint32", 15),

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from synapse_model_decoder import gemma, gemma2, gemma3, llama, phi3, qwen2
 
-from synapse_core.api import load
+from synapse_core.api import load, requantize
 from synapse_core.errors import FileError, Unavailable, WeightError
 from synapse_core.families import Family, ModelConfig, model_config
 from synapse_core.loaders import GGUF
@@ -36,6 +36,9 @@ FAMILIES = {
     )
 }
 LINEAR = {"rope_type": "linear", "factor": 4.0}
+# Of the four pairs of 8 columns, base 500, the usual turns mix the third, these none.
+YARN = {"rope_type": "yarn", "factor": 4.0, "original_max_position_embeddings": 1024}
+OWN_YARN = {"beta_fast": 6.0, "beta_slow": 3.0, "attention_factor": 1.2}
 LONGROPE = {
     "rope_scaling": {
         "type": "longrope",
@@ -59,7 +62,14 @@ CASES: dict[str, Twins] = {
     "gemma2 linear": Twins(family="gemma2", config={"rope_scaling": LINEAR}),
     "gemma3": Twins(family="gemma3"),
     "gemma3 linear": Twins(family="gemma3", config={"rope_scaling": LINEAR}),
+    "mistral yarn": Twins(family="mistral", config={"rope_scaling": YARN}),
+    "qwen2 yarn": Twins(family="qwen2", config={"rope_scaling": {**YARN, **OWN_YARN}}),
+    "gemma3 yarn": Twins(family="gemma3", config={"rope_scaling": {**YARN, **OWN_YARN}}),
     "gemma3 cap": Twins(family="gemma3", config={"final_logit_softcapping": 4.0}),
+}
+FUSED: dict[str, Twins] = {
+    f"{name} fused": Twins(family=name, fuses_qkv=True)
+    for name in ("mistral", "qwen2", "gemma", "gemma2", "gemma3")
 }
 
 
@@ -74,11 +84,11 @@ def logits(path: Path, backend: str = "numpy", context: int = LONG) -> np.ndarra
 # 16 positions are within longrope's trained length, 20 are past it.
 @pytest.mark.parametrize("context", [16, LONG])
 @pytest.mark.parametrize("backend", ["numpy", "cpu"])
-@pytest.mark.parametrize("name", CASES)
+@pytest.mark.parametrize("name", [*CASES, *FUSED])
 def test_a_gguf_file_and_its_safetensors_twin_have_the_same_logits(
     tmp_path: Path, name: str, backend: str, context: int
 ) -> None:
-    twins = CASES[name]
+    twins = (CASES | FUSED)[name]
     expected = logits(twins.hf(tmp_path / "m"), "numpy", context)
     assert 0.3 < expected.std() < 20
     error = np.abs(logits(twins.gguf(tmp_path / "m.gguf"), backend, context) - expected).max()
@@ -121,6 +131,15 @@ FILE_FAULTS: dict[str, tuple[str, dict[str, Any]]] = {
     "no scaling, mistral": ("mistral linear", UNSCALED),
     "no scaling, gemma2": ("gemma2 linear", UNSCALED),
     "no scaling, gemma3": ("gemma3 linear", UNSCALED),
+    "no scaling, yarn": ("mistral yarn", UNSCALED),
+    "linear for yarn": ("mistral yarn", key("rope.scaling.type", "string", "linear")),
+    "another trained length": (
+        "mistral yarn",
+        key("rope.scaling.original_context_length", "uint32", 64),
+    ),
+    "the usual fast turns": ("qwen2 yarn", key("rope.scaling.yarn_beta_fast")),
+    "the usual slow turns": ("qwen2 yarn", key("rope.scaling.yarn_beta_slow")),
+    "the usual magnitude": ("qwen2 yarn", key("rope.scaling.yarn_attn_factor")),
     "no magnitude": ("phi3 longrope", key("rope.scaling.attn_factor", "float32", 1.0)),
     "short factors beyond the boundary": (
         "phi3 longrope",
@@ -316,6 +335,17 @@ REFUSED: dict[str, tuple[str, str, tuple[str, Any] | None]] = {
     "no magnitude": ("phi3 longrope", "rope.scaling.attn_factor", None),
     "zero magnitude": ("phi3 longrope", "rope.scaling.attn_factor", (FLOAT, 0.0)),
     "no trained length": ("phi3 longrope", "rope.scaling.original_context_length", None),
+    "yarn without a factor": ("qwen2 yarn", "rope.scaling.factor", None),
+    "half of yarn": ("qwen2 yarn", "rope.scaling.yarn_ext_factor", (FLOAT, 0.5)),
+    "slow turns above fast ones": ("qwen2 yarn", "rope.scaling.yarn_beta_slow", (FLOAT, 7.0)),
+    "no turns": ("qwen2 yarn", "rope.scaling.yarn_beta_fast", (FLOAT, 0.0)),
+    "no trained length, yarn": (
+        "qwen2 yarn",
+        "rope.scaling.original_context_length",
+        (WHOLE, 0),
+    ),
+    "a base of one, yarn": ("qwen2 yarn", "rope.freq_base", (FLOAT, 1.0)),
+    "yarn, phi3": ("phi3", "rope.scaling.type", ("string", "yarn")),
     "experts, phi3": ("phi3", "expert_count", (WHOLE, 8)),
     "another layer that predicts": ("qwen2", "nextn_predict_layers", (WHOLE, 1)),
 }
@@ -353,6 +383,31 @@ def test_a_list_of_divisors_of_another_length_is_refused(tmp_path: Path) -> None
     twins = attrs.evolve(CASES["phi3 longrope"], tensors=tensors)
     with pytest.raises(FileError, match=r"'rope_factors_long\.weight' at byte \d+: is \(3,\)"):
         config_of(twins.gguf(tmp_path / "m.gguf"), phi3.FAMILY)
+
+
+@pytest.mark.parametrize("name", FUSED)
+def test_a_file_with_a_fused_matrix_is_requantised(tmp_path: Path, name: str) -> None:
+    path, other = FUSED[name].gguf(tmp_path / "m.gguf"), tmp_path / "other.gguf"
+    requantize(path, other, default_host(), format="bf16")
+    assert GGUF.open(other).tensors["blk.0.attn_qkv.weight"].format == "bf16"
+    with load(path, backend="numpy", kv="f32", arith="f32", context=LONG, format="bf16") as model:
+        np.testing.assert_array_equal(logits(other), model.logits(IDS))
+
+
+@pytest.mark.parametrize("family", ["mistral", "qwen2", "gemma3"])
+def test_q_k_and_v_both_fused_and_alone_is_refused(tmp_path: Path, family: str) -> None:
+    alone = np.ones((32, 24), np.float32)
+    twins = Twins(family=family, fuses_qkv=True, tensors={"blk.1.attn_q.weight": alone})
+    with pytest.raises(WeightError, match=r"blk\.1\.attn_q\.weight'.*blk\.1\.attn_qkv"):
+        load(twins.gguf(tmp_path / "m.gguf"), backend="numpy")
+
+
+@pytest.mark.parametrize(("said", "context"), [(1024, 4096), (2048, 2048), (64, 64)])
+def test_a_context_before_stretching_reaches_as_far_as_yarn_stretches(
+    tmp_path: Path, said: int, context: int
+) -> None:
+    twins = attrs.evolve(CASES["mistral yarn"], **key("context_length", "uint32", said))
+    assert config_of(twins.gguf(tmp_path / "m.gguf"), llama.FAMILY).context == context
 
 
 def test_a_fused_matrix_of_other_rows_is_refused(tmp_path: Path) -> None:

@@ -5,6 +5,16 @@ globals that a dictionary of tensors needs, as inert values; all else is refused
 """
 
 from synapse_core.loaders.torch_file.container import TorchFile, open_torch_file
+from synapse_core.loaders.torch_file.shards import INDEX, index_of, read_shards
 from synapse_core.loaders.torch_file.state_dict import StateDict, TensorView, read_state_dict
 
-__all__ = ["StateDict", "TensorView", "TorchFile", "open_torch_file", "read_state_dict"]
+__all__ = [
+    "INDEX",
+    "StateDict",
+    "TensorView",
+    "TorchFile",
+    "index_of",
+    "open_torch_file",
+    "read_shards",
+    "read_state_dict",
+]

@@ -45,6 +45,11 @@ class TensorView:
     numbers: np.ndarray
     place: tuple[str, int, int]
 
+    def of_shard(self, shard: str) -> TensorView:
+        """Return it with a place that no tensor of another shard has."""
+        storage, first, last = self.place
+        return attrs.evolve(self, place=(f"{shard}:{storage}", first, last))
+
     @property
     def contiguous(self) -> bool:
         """Whether its numbers lie one after the other."""
@@ -89,12 +94,16 @@ class StateDict:
 
 
 def read_state_dict(
-    found: TorchFile, *, key: str | None = None, without: tuple[str, ...] = ()
+    found: TorchFile,
+    *,
+    key: str | None = None,
+    without: tuple[str, ...] = (),
+    empty: bool = False,
 ) -> StateDict:
     """Return the model's tensors, each checked against its storage.
 
     `key` says which dictionary where there are several; names that match a pattern of `without`
-    are left out.
+    are left out. `empty`: nothing may be left, as in a shard of a model.
 
     Raises: FileError naming the tensor.
     """
@@ -116,7 +125,7 @@ def read_state_dict(
             problem = f"with it the tensors have {total} bytes, {MOST_GROWTH} times the file's"
             raise FileError(found.path, problem, field=f"tensor {name!r}")
         tensors.append(tensor)
-    if not tensors:
+    if not tensors and not empty:
         raise FileError(found.path, "holds no tensor")
     return StateDict(tuple(tensors), chosen, tuple(left_out))
 

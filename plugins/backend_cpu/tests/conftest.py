@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from synapse_backend_cpu.native import recipe
 from synapse_backend_cpu.native.compiler import target
-from synapse_backend_cpu.native.library import features
+from synapse_backend_cpu.native.library import FORCED, features
 
 from .kernel_harness import table
 from .machines.aarch64 import Aarch64Machine
@@ -15,6 +15,13 @@ from .machines.tools import demand
 from .machines.wasm import WasmMachine
 
 MACHINES = {"wasm32": WasmMachine, "rv32": Rv32Machine, "aarch64": Aarch64Machine}
+
+
+@pytest.fixture(autouse=True)
+def _plain_where_bits_are_compared(request, monkeypatch) -> None:
+    """The same bits on every machine are what the plain-C kernels promise."""
+    if request.node.get_closest_marker("portable"):
+        monkeypatch.setenv(FORCED, "plain")
 
 
 @pytest.fixture(scope="session")

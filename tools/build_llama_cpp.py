@@ -8,8 +8,9 @@ imported. OUT/llama.cpp is the converter, OUT/recipe.json says what it was built
 appears whole or not at all; one that was built by the same recipe is left as it is.
 
 It is built for AVX2 (NEON on ARM), so that it says the same on every machine. GGML_NATIVE=ON takes
-all that this one has, as a benchmark should; where its processor has AMX and its kernel lets nobody
-use it, that crashes, and CMAKE_C_FLAGS=-mno-amx-tile with CMAKE_CXX_FLAGS the same goes beside it.
+all that this one has, as a benchmark should. On a processor with AMX gcc 12 compiles the
+configuration of its tiles away, and the result crashes: CMAKE_C_COMPILER=clang-14 with
+CMAKE_CXX_COMPILER=clang++-14 (and Debian's libomp-14-dev) goes beside it.
 
 Needs a C++ compiler, and CMake from the machine or from its wheel.
 """

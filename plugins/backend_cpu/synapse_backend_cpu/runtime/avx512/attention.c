@@ -1,11 +1,13 @@
 /* attention on AVX-512; what it computes stands in kernels/attention.c and attention.h.
  *
- * Some rows of one slot, times the heads that share a kv head, are taken together: up to 48 queries. Keys come
- * in panels of 32, taken apart once for all of them, their numbers turned so that a vector holds a column of 16 keys; values are read as they
- * lie. Keys that only some of the rows see are scored for all and masked; their values are added by themselves,
- * so that no row is touched by what it does not see.
+ * Some rows of one slot, times the heads that share a kv head, are taken together: up to 48 queries.
+ * Keys come in panels of 32, taken apart once for all of them, their numbers turned so that a vector
+ * holds a column of 16 keys; values are read as they lie. Keys that only some of the rows see are
+ * scored for all and masked; their values are added by themselves, so that no row is touched by what
+ * it does not see.
  *
- * Order: scores by columns in rising order; a piece's sum with key j in lane j % 16; values by keys in rising order.
+ * Order: scores by columns in rising order; a piece's sum with key j in lane j % 16; values by keys in
+ * rising order.
  */
 #include "../kernels/attention.h"
 #include "tile_f32.h"
@@ -23,7 +25,8 @@ typedef struct {
 } room;
 
 static size_t room_floats(uint32_t dim) {
-    return (size_t)(dim + 8) * PANEL_ROWS + (size_t)3 * QUERIES * (dim + LANES) + (size_t)QUERIES * (PIECE + PANEL_ROWS);
+    size_t each = (size_t)3 * (dim + LANES) + PIECE + PANEL_ROWS;
+    return (size_t)(dim + 8) * PANEL_ROWS + QUERIES * each;
 }
 
 static uint64_t scratch_bytes(const syn_op *op, uint32_t threads) {
@@ -87,7 +90,8 @@ static __m512 cap_scores(__m512 x, float cap) {
 /* Queries in the tile that begins at query i. */
 static uint32_t tile_queries(uint32_t n, uint32_t i) { return n - i < TILE_MOST ? n - i : TILE_MOST; }
 
-/* Scores of all queries for the keys [from, end) of a piece → score (n, 256), -inf where a row does not see. */
+/* Scores of all queries for the keys [from, end) of a piece → score (n, 256), -inf where a row does
+ * not see. */
 static void score_piece(const block *b, const room *r, uint32_t from, uint32_t end) {
     uint32_t base = from - from % PIECE;
     /* panels begin at multiples of 32 from the piece's first key: they never cross a page */
@@ -223,7 +227,8 @@ static void weigh_keys(const block *b, const room *r, uint32_t from, uint32_t en
     }
 }
 
-/* Values of a piece's keys [from, end): those that every row sees together, the others row by row, in rising order. */
+/* Values of a piece's keys [from, end): those that every row sees together, the others row by row, in
+ * rising order. */
 static void weigh_piece(const block *b, const room *r, uint32_t from, uint32_t end) {
     uint32_t common = from, until = end;
     __builtin_memset(r->sum, 0, (size_t)b->n * b->dim * 4);
@@ -233,12 +238,14 @@ static void weigh_piece(const block *b, const room *r, uint32_t from, uint32_t e
     }
     if (common > until) common = until = common < end ? common : end;
     for (uint32_t row = 0; row < b->rows; row++) {
-        uint32_t begin = b->begin[row] > from ? b->begin[row] : from, stop = b->end[row] < common ? b->end[row] : common;
+        uint32_t begin = b->begin[row] > from ? b->begin[row] : from;
+        uint32_t stop = b->end[row] < common ? b->end[row] : common;
         weigh_keys(b, r, begin, stop, row, row + 1);
     }
     weigh_keys(b, r, common, until, 0, b->rows);
     for (uint32_t row = 0; row < b->rows; row++) {
-        uint32_t begin = b->begin[row] > until ? b->begin[row] : until, stop = b->end[row] < end ? b->end[row] : end;
+        uint32_t begin = b->begin[row] > until ? b->begin[row] : until;
+        uint32_t stop = b->end[row] < end ? b->end[row] : end;
         weigh_keys(b, r, begin, stop, row, row + 1);
     }
 }
@@ -257,7 +264,8 @@ static void attend(const block *b, const room *r, float *y, const float *q, uint
     softmax before[QUERIES];
     uint32_t begin = b->begin[0], end = b->end[b->rows - 1];
     for (uint32_t i = 0; i < b->n; i++) {
-        const float *from = q + (size_t)(b->row + i / b->heads) * width + (size_t)(b->head + i % b->heads) * b->dim;
+        uint32_t head = b->head + i % b->heads;
+        const float *from = q + (size_t)(b->row + i / b->heads) * width + (size_t)head * b->dim;
         uint32_t tile = i - i % TILE_MOST;
         pack_row(r->q + (size_t)tile * b->dim, i - tile, tile_queries(b->n, tile), from, b->dim, 0);
         before[i] = (softmax){-__builtin_inff(), 0.0f};
@@ -277,7 +285,8 @@ static void attend(const block *b, const room *r, float *y, const float *q, uint
         }
     }
     for (uint32_t i = 0; i < b->n; i++) {
-        float *to = y + (size_t)(b->row + i / b->heads) * width + (size_t)(b->head + i % b->heads) * b->dim;
+        uint32_t head = b->head + i % b->heads;
+        float *to = y + (size_t)(b->row + i / b->heads) * width + (size_t)head * b->dim;
         for (uint32_t d = 0; d < b->dim; d++) to[d] = r->all[(size_t)i * b->dim + d] / before[i].total;
     }
 }

@@ -1,8 +1,10 @@
-/* linear on AVX-512 with VNNI, and with the tile instructions (AMX) where there are; what it computes stands in kernels/linear.c and linear.h.
+/* linear on AVX-512 with VNNI, and with the tile instructions (AMX) where there are; what it computes
+ * stands in kernels/linear.c and linear.h.
  *
- * Weights stay as they lie. A thread takes 32 rows of a weight at a time, takes a part of their columns apart into
- * a panel that fits the first cache, and multiplies it with all rows of x, a few at a time. One row of x
- * goes the same way as many, so its bits are the same alone and batched.
+ * Weights stay as they lie. A thread takes 32 rows of a weight at a time, takes a part of their
+ * columns apart into a panel that fits the first cache, and multiplies it with all rows of x, a few at
+ * a time. One row of x goes through packed weights without a panel (stream.h), in the same order of
+ * sums: its bits are the same alone and batched.
  */
 #include "../kernels/linear.h"
 #include "stream.h"
@@ -11,8 +13,8 @@
 
 /* Rows of x up to here are prepared by every thread for itself: cheaper than to wait for the others. */
 enum { OWN_ROWS = 4 };
-/* Blocks taken apart at a time: as many as a panel holds, but few for a single tile, so that reading weights and
- * multiplying take turns more often than memory takes to answer. */
+/* Blocks taken apart at a time: as many as a panel holds, but few for a single tile, so that reading
+ * weights and multiplying take turns more often than memory takes to answer. */
 enum { MANY_BLOCKS = PANEL_BLOCKS, FEW_BLOCKS = 8 };
 
 /* Tiles of 16 rows that are mostly empty are slower than a few of six. */
@@ -64,7 +66,8 @@ static plan plan_of(const syn_op *op, uint32_t threads) {
     p.sums_bytes = (size_t)p.block_rows * PANEL_ROWS * 4;
     p.panel_bytes = p.integers ? sizeof(syn_panel) : (PART_COLUMNS + 8) * PANEL_ROWS * 4;
     for (uint32_t i = 0; !p.integers && i < op->outputs; i++)
-        if (is_decoded(&op->in[1 + 2 * i])) p.decoded_bytes = (size_t)syn_aligned((uint64_t)x->cols * 4 * PANEL_ROWS);
+        if (is_decoded(&op->in[1 + 2 * i]))
+            p.decoded_bytes = (size_t)syn_aligned((uint64_t)x->cols * 4 * PANEL_ROWS);
     return p;
 }
 
@@ -155,8 +158,9 @@ static void float_sums(const plan *p, const room *r, uint8_t *x, const syn_opera
         low = weight_rows(w, n);
         high = weight_rows(w, n + LANES);
         if (p->rows == 1 && w->packed && (!round || dtype == SYN_BF16)) {
-            stream_f32(r->sums, &low, dtype, (const float *)(const void *)x, p->cols);
-            if (n + LANES < w->rows) stream_f32(r->sums + LANES, &high, dtype, (const float *)(const void *)x, p->cols);
+            const float *row = (const float *)(const void *)x;
+            stream_f32(r->sums, &low, dtype, row, p->cols);
+            if (n + LANES < w->rows) stream_f32(r->sums + LANES, &high, dtype, row, p->cols);
             return;
         }
     }
@@ -180,7 +184,8 @@ static __m512 row_scales(const syn_operand *w, uint32_t n) {
     return _mm512_castsi512_ps(take_word(&r, 0, r.packed != NULL));
 }
 
-/* Outputs of more bytes than this go past the caches: lines far apart would each be read in order to be written. */
+/* Outputs of more bytes than this go past the caches: lines far apart would each be read in order to
+ * be written. */
 enum { STREAM_BYTES = 1 << 19 };
 
 /* Sums of rows [n, n + 32) of w → y (T, N) */
@@ -233,7 +238,8 @@ static void run(const syn_op *op, const syn_call *call) {
     plan p = plan_of(op, call->threads);
     uint8_t *prepared = call->scratch + (p.own ? call->thread * p.x_bytes : 0);
     uint8_t *mine = call->scratch + p.copies * p.x_bytes + call->thread * room_bytes(&p);
-    room r = {(float *)(void *)mine, mine + p.sums_bytes, (float *)(void *)(mine + p.sums_bytes + p.panel_bytes), 0, 0};
+    uint8_t *decoded = mine + p.sums_bytes + p.panel_bytes;
+    room r = {(float *)(void *)mine, mine + p.sums_bytes, (float *)(void *)decoded, 0, 0};
     const float *numbers = (const float *)(const void *)x->data;
     if (p.own) {
         prepare(&p, arith, prepared, numbers, 0, p.rows);

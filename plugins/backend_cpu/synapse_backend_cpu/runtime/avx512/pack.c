@@ -1,7 +1,9 @@
-/* Packed weights: 16 rows' bytes side by side, so that they are read as the kernels use them, one behind the other.
+/* Packed weights: 16 rows' bytes side by side, so that they are read as the kernels use them, one
+ * behind the other.
  *
- * A block of a row is a sequence of 32-bit words with perhaps one float16 before or behind them; of 16 rows every word
- * becomes a vector of 64 bytes, every float16 one of 32. What lies at byte n of a row lies at byte 16 n of the 16 rows.
+ * A block of a row is a sequence of 32-bit words with perhaps one float16 before or behind them; of 16
+ * rows every word becomes a vector of 64 bytes, every float16 one of 32. What lies at byte n of a row
+ * lies at byte 16 n of the 16 rows.
  */
 #include "../../host/pack.h"
 #include "wide.h"

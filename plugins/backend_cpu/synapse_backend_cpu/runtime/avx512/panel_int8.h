@@ -1,8 +1,9 @@
-/* Panels of integer weights: 32 rows by up to 512 columns, taken apart for the products of tile_int8.h.
+/* Panels of integer weights: 32 rows by up to 512 columns, taken apart for the products of
+ * tile_int8.h.
  *
- * A format is one expander of a block for 16 rows. VPDPBUSD wants codes without a sign: they are raised by the
- * format's bias, which the products take off again by the sums of the activations' codes. The tile
- * instructions take them as they are.
+ * A format is one expander of a block for 16 rows. VPDPBUSD wants codes without a sign: they are
+ * raised by the format's bias, which the products take off again by the sums of the activations'
+ * codes. The tile instructions take them as they are.
  */
 #ifndef SYN_PANEL_INT8_H
 #define SYN_PANEL_INT8_H
@@ -249,10 +250,11 @@ SYN_INLINE void expand_blocks(syn_place to, const syn_rows16 *r, uint32_t dtype,
 
 static void expand_half(syn_panel *panel, uint32_t half, const syn_rows16 *r, const syn_operand *w, uint32_t first,
                         uint32_t blocks, int is_raised) {
-    syn_place to = {panel, NULL, 0, half, 1, is_raised};
-    if (r->packed && is_raised) expand_blocks((syn_place){panel, NULL, 0, half, 1, 1}, r, w->dtype, w->cols, first, blocks, 1);
-    else if (r->packed) expand_blocks((syn_place){panel, NULL, 0, half, 1, 0}, r, w->dtype, w->cols, first, blocks, 1);
-    else expand_blocks(to, r, w->dtype, w->cols, first, blocks, 0);
+    syn_place raised = {panel, NULL, 0, half, 1, 1}, plain = {panel, NULL, 0, half, 1, 0};
+    if (r->packed && is_raised) expand_blocks(raised, r, w->dtype, w->cols, first, blocks, 1);
+    else if (r->packed) expand_blocks(plain, r, w->dtype, w->cols, first, blocks, 1);
+    else if (is_raised) expand_blocks(raised, r, w->dtype, w->cols, first, blocks, 0);
+    else expand_blocks(plain, r, w->dtype, w->cols, first, blocks, 0);
 }
 
 #endif

@@ -1,5 +1,6 @@
-/* One row of x through 16 packed rows of a weight at a time: the products of decoding. Nothing is stored on the way, so that
- * they go as fast as memory does; the order of sums is that of the tiles, and so are the bits.
+/* One row of x through 16 packed rows of a weight at a time: the products of decoding. Nothing is
+ * stored on the way, so that they go as fast as memory does; the order of sums is that of the tiles,
+ * and so are the bits.
  */
 #ifndef SYN_STREAM_H
 #define SYN_STREAM_H

@@ -1,6 +1,8 @@
-/* Products of a panel of 32 rows of integer weights with 16 quantised rows of x by the tile instructions (TDPBSSD).
+/* Products of a panel of 32 rows of integer weights with 16 quantised rows of x by the tile
+ * instructions (TDPBSSD).
  *
- * The integer sums of a run are exact, and they are scaled and added as tile_int8.h does it: the same bits.
+ * The integer sums of a run are exact, and they are scaled and added as tile_int8.h does it: the same
+ * bits.
  */
 #ifndef SYN_TILE_AMX_H
 #define SYN_TILE_AMX_H
@@ -10,8 +12,8 @@
 #ifdef __AMX_INT8__
 enum { HAS_MATRIX = 1 };
 
-/* Tiles 0 to 3 are sums of 16 rows of x by 16 of w, 4 and 5 rows of x, 6 and 7 weights: a product takes long to come
- * out, so four are on their way at a time. */
+/* Tiles 0 to 3 are sums of 16 rows of x by 16 of w, 4 and 5 rows of x, 6 and 7 weights: a product
+ * takes long to come out, so four are on their way at a time. */
 SYN_INLINE void configure_tiles(uint32_t run_columns) {
     struct {
         uint8_t palette, start, reserved[14];
@@ -69,8 +71,9 @@ SYN_INLINE void add_run(__m512 total[MATRIX_ROWS], const syn_runs *r, uint32_t n
 
 enum { GROUP = 4, BEHIND = 2, PRODUCT = MATRIX_ROWS * LANES };
 
-/* Go on with the sums y (16, 32) of one half by `count` runs. Step n stores what tile n % 4 has multiplied, starts it
- * anew four runs ahead, and adds what was stored two steps before: products and sums take as long, side by side. */
+/* Go on with the sums y (16, 32) of one half by `count` runs. Step n stores what tile n % 4 has
+ * multiplied, starts it anew four runs ahead, and adds what was stored two steps before: products and
+ * sums take as long, side by side. */
 SYN_INLINE void multiply_half(float *y, const syn_runs *r, uint32_t count, int has_minimum) {
     _Alignas(64) int32_t product[GROUP][PRODUCT];
     __m512 total[MATRIX_ROWS];

@@ -32,8 +32,8 @@ SYN_INLINE void put_piece(float *panel, uint32_t half, uint32_t column, uint32_t
     }
 }
 
-/* Columns [from, from + count) of 16 rows of f32, f16 or bf16 → panel (count, 32), half of its rows. The panel has
- * room for 7 columns more. */
+/* Columns [from, from + count) of 16 rows of f32, f16 or bf16 → panel (count, 32), half of its rows.
+ * The panel has room for 7 columns more. */
 SYN_INLINE void expand_floats_of(float *panel, uint32_t half, const syn_rows16 *r, uint32_t dtype, uint32_t from,
                                  uint32_t count, int packed) {
     uint32_t size = dtype == SYN_F32 ? 4 : 2, each = 16 / size, i = 0;

@@ -1,6 +1,7 @@
 /* Products of a panel of 32 rows of integer weights with up to six quantised rows of x (VPDPBUSD).
  *
- * Order of a sum: blocks of 32 columns in rising order, by fused multiply-adds; the same for one row of x and for many.
+ * Order of a sum: blocks of 32 columns in rising order, by fused multiply-adds; the same for one row
+ * of x and for many.
  */
 #ifndef SYN_TILE_INT8_H
 #define SYN_TILE_INT8_H

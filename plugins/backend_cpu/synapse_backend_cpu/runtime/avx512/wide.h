@@ -1,7 +1,8 @@
 /* Sixteen rows side by side: what the AVX-512 kernels see of a matrix that lies row after row.
  *
- * A vector's lane is a row. Four columns of bytes, or one of floats, are a lane's 32 bits, so a
- * piece of 16 bytes of each of 16 rows becomes four vectors. Packed rows hold those vectors one behind the other.
+ * A vector's lane is a row. Four columns of bytes, or one of floats, are a lane's 32 bits, so a piece
+ * of 16 bytes of each of 16 rows becomes four vectors. Packed rows hold those vectors one behind the
+ * other.
  */
 #ifndef SYN_WIDE_H
 #define SYN_WIDE_H
@@ -14,7 +15,8 @@
 
 enum { LANES = 16, PANEL_ROWS = 2 * LANES, AHEAD_BYTES = 3072 };
 
-/* Where 16 rows of a matrix lie: row after row, or packed (pack.c). Rows behind the last one are the last one again. */
+/* Where 16 rows of a matrix lie: row after row, or packed (pack.c). Rows behind the last one are the
+ * last one again. */
 typedef struct {
     const uint8_t *row[LANES];
     __m512i offset;            /* of each row from the first, in bytes */
@@ -50,8 +52,8 @@ SYN_INLINE __m512i take_four_rows(const syn_rows16 *r, uint32_t first, size_t at
     return _mm512_inserti32x4(v, _mm_loadu_si128((const void *)(r->row[first + 12] + at)), 3);
 }
 
-/* 64 bytes of packed rows. They are read one behind the other: each asks for those that will be read when memory has
- * answered. */
+/* 64 bytes of packed rows. They are read one behind the other: each asks for those that will be read
+ * when memory has answered. */
 SYN_INLINE __m512i take_packed(const syn_rows16 *r, size_t at) {
     _mm_prefetch((const char *)(r->packed + at + AHEAD_BYTES), _MM_HINT_T0);
     return _mm512_loadu_si512(r->packed + at);
@@ -84,7 +86,8 @@ SYN_INLINE __m512 low_half(__m512i v) { return _mm512_cvtph_ps(_mm512_cvtepi32_e
 
 SYN_INLINE __m512 high_half(__m512i v) { return low_half(_mm512_srli_epi32(v, 16)); }
 
-/* The float16 at `at` of each row; of rows that are not packed it reads two bytes more, behind or before it. */
+/* The float16 at `at` of each row; of rows that are not packed it reads two bytes more, behind or
+ * before it. */
 SYN_INLINE __m512 take_half(const syn_rows16 *r, size_t at, int packed, int is_last) {
     if (packed) return _mm512_cvtph_ps(_mm256_loadu_si256((const void *)(r->packed + at * LANES)));
     return is_last ? high_half(take_word(r, at - 2, 0)) : low_half(take_word(r, at, 0));

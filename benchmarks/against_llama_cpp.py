@@ -32,6 +32,7 @@ def main() -> None:
     parser.add_argument("--format", action="append", default=[])
     parser.add_argument("--pairs", type=int, default=9)
     parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--prompt", type=int, action="append", default=[])
     parser.add_argument("--tokens", type=int, default=32)
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--flash", action="store_true", help="llama.cpp's flash attention")
@@ -50,7 +51,7 @@ def main() -> None:
             pair = {}
             for engine in ("synapse", "llama.cpp") if n % 2 else ("llama.cpp", "synapse"):
                 pair[engine] = run(engine, file, asked)
-            pair["limits"] = limits.measure(asked.threads, 1)
+            pair["limits"] = limits.measure(asked.threads)
             pairs.append(pair)
         every[format] = {"bytes": file.stat().st_size, "pairs": pairs}
         show(format, every[format], LAYER_MACS)
@@ -62,7 +63,7 @@ def run(engine: str, file: Path, asked: argparse.Namespace) -> dict[str, float]:
     """Run one engine in a process of its own."""
     command = [sys.executable, str(CHILD), engine, str(file), "--threads", str(asked.threads)]
     command += ["--tokens", str(asked.tokens), "--repeats", str(asked.repeats)]
-    command += [word for count in PROMPTS for word in ("--prompt", str(count))]
+    command += [word for count in asked.prompt or PROMPTS for word in ("--prompt", str(count))]
     environment = {**os.environ, "OPENBLAS_NUM_THREADS": "1"}
     if engine == "llama.cpp":
         environment["PYTHONPATH"] = str(asked.llama)

@@ -20,12 +20,14 @@ double read_rate(const uint8_t *data, uint64_t bytes, int times) {
     for (int n = 0; n < times; n++) {
         double begun = seconds();
 #if defined(__AVX512VNNI__)
-        __m512i a = _mm512_setzero_si512(), b = a;
-        for (uint64_t i = 0; i + 128 <= bytes; i += 128) {
-            a = _mm512_add_epi64(a, _mm512_load_si512(data + i));
-            b = _mm512_add_epi64(b, _mm512_load_si512(data + i + 64));
-        }
-        volatile long long kept = _mm512_reduce_add_epi64(_mm512_add_epi64(a, b));
+        enum { WAYS = 8 };
+        __m512i sum[WAYS];
+        for (int i = 0; i < WAYS; i++) sum[i] = _mm512_setzero_si512();
+        for (uint64_t at = 0; at + WAYS * 64 <= bytes; at += WAYS * 64)
+            for (int i = 0; i < WAYS; i++)
+                sum[i] = _mm512_add_epi64(sum[i], _mm512_load_si512(data + at + i * 64));
+        for (int i = 1; i < WAYS; i++) sum[0] = _mm512_add_epi64(sum[0], sum[i]);
+        volatile long long kept = _mm512_reduce_add_epi64(sum[0]);
 #else
         uint64_t sum = 0;
         for (uint64_t i = 0; i + 8 <= bytes; i += 8) {

@@ -39,7 +39,7 @@ class Limits:
         self._library: Any = self._ffi.dlopen(str(library))
         self._data = np.ones(READ_BYTES + 64, dtype=np.uint8)
 
-    def measure(self, threads: int, times: int = 3) -> dict[str, float]:
+    def measure(self, threads: int, times: int = 5) -> dict[str, float]:
         """Return what all threads reach together.
 
         Units: read_gb_s 10^9 bytes a second; product_gmac_s 10^9 multiply-adds a second, of

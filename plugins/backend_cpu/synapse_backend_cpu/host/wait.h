@@ -11,9 +11,8 @@
 #include <unistd.h>
 #endif
 
-/* How often a thread looks before it sleeps: longer each time that it paid, least again when it did not, since
- * then another process wants the core. Least is about 3 µs, most about 100. */
-enum { SYN_LEAST_SPINS = 100, SYN_MOST_SPINS = 4000 };
+/* About 10 µs: longer than most gaps between ops, shorter than anybody minds. */
+enum { SYN_SPINS = 3000 };
 
 typedef struct {
     _Alignas(64) _Atomic uint32_t value;
@@ -28,16 +27,12 @@ static inline void syn_relax(void) {
 #endif
 }
 
-/* Return when the word is no longer `old`. `spins` is the waiting thread's own. */
-static inline void syn_wait(syn_word *word, uint32_t old, uint32_t *spins) {
-    for (uint32_t spin = 0; spin < *spins; spin++) {
-        if (atomic_load_explicit(&word->value, memory_order_acquire) != old) {
-            if (*spins < SYN_MOST_SPINS) *spins += *spins / 8;
-            return;
-        }
+/* Return when the word is no longer `old`. */
+static inline void syn_wait(syn_word *word, uint32_t old) {
+    for (int spin = 0; spin < SYN_SPINS; spin++) {
+        if (atomic_load_explicit(&word->value, memory_order_acquire) != old) return;
         syn_relax();
     }
-    *spins = SYN_LEAST_SPINS;
     atomic_fetch_add(&word->sleepers, 1);
     while (atomic_load(&word->value) == old) {
 #if defined(__linux__)

@@ -1,7 +1,7 @@
 """Synapse against llama.cpp on the same files: ratios of interleaved pairs.
 
-    python tools/build_llama_cpp.py /tmp/llama --flags GGML_NATIVE=ON
-    python benchmarks/against_llama_cpp.py /tmp/llama --folder /tmp/models --pairs 9
+    python tools/build_llama_cpp.py build/llama --flags GGML_NATIVE=ON
+    python benchmarks/against_llama_cpp.py build/llama --folder build/models --pairs 9
 
 Each pair runs both engines one after the other, each in a process of its own, and the machine's
 limits beside them; who begins changes from pair to pair. A ratio is Synapse's figure over

@@ -310,6 +310,7 @@ def json_bombs(size: int) -> Iterator[tuple[str, bytes]]:
     yield "texts", b'{"a":[' + b'"ab",' * (size // 5) + b"0]}"
     yield "long text", b'{"a":"' + b"x" * size + b'"}'
     yield "wide text", b'{"a":"' + b"x" * size + "🚀".encode() + b'"}'
+    yield "wide texts", b'{"a":["' + ("x" * 99 + '🚀","').encode() * (size // 106) + b'"]}'
     yield "open", b'{"a":' + b"[" * size
 
 
@@ -331,6 +332,8 @@ def heavy(reader: str) -> Iterator[Case]:
         for what in ("merge", "id", "decoder", "kind"):
             data = large_vocabulary(what)
             yield Case(reader, f"large vocabulary, {what}", "tokenizer.json", data)
+        for name, (data, field) in wide_vocabularies().items():
+            yield Case(reader, f"wide vocabulary, {name}", "tokenizer.json", data, field)
     if reader == "safetensors":
         yield Case(reader, "many tensors", SHARDS[0], many_tensors(60_000), "tensor '")
     if reader == "tokenizer.model":
@@ -350,7 +353,7 @@ def heavy(reader: str) -> Iterator[Case]:
 
 def heavy_json(reader: str, file: str) -> Iterator[Case]:
     """Yield JSON around what is parsed at most, and beyond."""
-    for size in (900_000, 4 << 20, 9 << 20) if reader == "tokenizer.json" else (900_000, 4 << 20):
+    for size in (900_000, 4 << 20, 9 << 20, 23 << 20):
         for name, data in json_bombs(size):
             if reader in ("tokenizer_config", "generation_config"):
                 data = data[:-1] + b"!"  # an object of anything is a sound one of these
@@ -388,6 +391,28 @@ def large_vocabulary(what: str) -> bytes:
         del spec["model"]["type"]
         spec["model"]["dropout"] = 7
     return json.dumps(spec, ensure_ascii=False).encode()
+
+
+def wide_vocabularies() -> dict[str, tuple[bytes, str]]:
+    """Return files as large as may be, of characters that Python makes the most of."""
+    letters = [chr(0x20000 + n) for n in range(512)]
+    tokens = [*letters, *(a + b for a in letters for b in letters)]
+    # The largest real one: 262,144 tokens, 514,906 merges, indented.
+    vocab = {token: n for n, token in enumerate(tokens[: 1 << 18])}
+    merges = [[token[0], token[1]] for token in tokens[512 : 1 << 18]] * 2
+    model = {"type": "BPE", "vocab": vocab, "merges": merges[:514_906]}
+    model["merges"][-1] = [letters[0], "x"]
+    real = json.dumps({"version": "1.0", "model": model}, ensure_ascii=False, indent=1)
+    long = {"🚀" + "x" * 100 + str(n): n for n in range(300_000)}
+    one = json.dumps({"model": {"type": "BPE", "vocab": long, "merges": []}}, ensure_ascii=False)
+    short = {"🚀" + str(n): n for n in range(200_000)}
+    pairs = [["🚀" + "x" * 50, "y"]] * 400_000
+    many = {"model": {"type": "BPE", "vocab": short, "merges": pairs}}
+    return {
+        "last merge": (real.encode(), "model.merges[514905]"),
+        "long tokens": (one.encode(), "values would take"),
+        "long merges": (json.dumps(many, ensure_ascii=False).encode(), "model.merges[0]"),
+    }
 
 
 def many_tensors(count: int) -> bytes:

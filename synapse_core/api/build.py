@@ -28,6 +28,7 @@ from synapse_core.generate import (
     open_tokenizer,
     read_assets,
 )
+from synapse_core.generate.model_files import Files, text_of
 from synapse_core.graph import Encoded, Graph, WeightSource
 from synapse_core.hookspecs import Registry
 from synapse_core.loaders import Checkpoint
@@ -52,7 +53,7 @@ class Built:
     path: Path
     family: str
     config: Mapping[str, Any]
-    assets: Mapping[str, str]
+    assets: Files
     program: Program
     registry: Registry
     graph: Graph | None = None
@@ -90,6 +91,7 @@ def build(
     rows: int = PREFILL_ROWS,
     output_rows: int = OUTPUT_ROWS,
     apart: bool = False,
+    complete: bool = False,
     declared: Collection[str] | None = None,
     tokenizer: str | None = None,
     memory_bytes: int | None = None,
@@ -100,7 +102,8 @@ def build(
     how many positions memory is planned for (the model's own, at most 2048, unless said). `limits`
     says everything at once instead. `tokenizer` names the reader of its files where several claim
     them. A `.syn` file has all this fixed. `apart` takes the weights out
-    of the checkpoint's files, so that a program written of them holds nothing but its weights.
+    of the checkpoint's files, so that a program written of them holds nothing but its weights;
+    `complete` puts tokenizer, settings and chat template into the program as a `.syn` has them.
     `memory_bytes` is what re-encoded matrices may take: what this machine has, unless said.
 
     Raises: FileError, WeightError and kin for the file; UsageError for the options; Unavailable
@@ -146,7 +149,8 @@ def build(
         graph = _apart(graph)
     assets = read_assets(checkpoint, registry, tokenizer)
     plain = config.to_json()
-    host = host_of(family.name, plain, assets, _parameters(family, checkpoint))
+    carried = assets if complete else {}
+    host = host_of(family.name, plain, carried, _parameters(family, checkpoint))
     program = lower(graph, limits, _finder(registry), host)
     return Built(
         path,
@@ -163,11 +167,11 @@ def build(
 
 
 def host_of(
-    family: str, config: Mapping[str, Any], assets: Mapping[str, str], parameters: int
+    family: str, config: Mapping[str, Any], assets: Files, parameters: int
 ) -> dict[str, Any]:
-    """Return what a program's JSON says of the model it came from; it makes a `.syn` complete."""
+    """Return what a program's JSON says of the model that it came from."""
     said = {"family": family, "config": dict(config), "parameters": parameters}
-    return {**said, HOST_KEY: dict(assets)}
+    return {**said, HOST_KEY: {name: text_of(assets, name) for name in assets}}
 
 
 def _built_before(path: Path, registry: Registry) -> Built:

@@ -10,6 +10,7 @@ from synapse_core.errors import UsageError
 from synapse_core.formats import CARRIED
 from synapse_core.generate import read_assets
 from synapse_core.generate.assets import ASSETS, REFUSED, bounds_of
+from synapse_core.generate.model_files import bytes_of, text_of
 from synapse_core.loaders import Checkpoint
 from synapse_core.loaders.gguf_config import config_of_keys
 from synapse_core.loaders.json_bounds import check_bounds
@@ -35,9 +36,9 @@ def files_of_gguf(
     notes = [f"key {name!r} is not finite and left out" for name in left_out]
     assets = read_assets(checkpoint)
     if "tokenizer.json" not in assets:
-        reason = assets.get(REFUSED, "the file has none")
+        reason = text_of(assets, REFUSED, "the file has none")
         notes.append(f"written without a tokenizer: {reason}; only token ids can be given to it")
-    files = {name: text.encode() for name, text in assets.items() if name in ASSETS}
+    files = {name: bytes_of(assets, name) for name in assets if name in ASSETS}
     files[CONFIG] = json.dumps(config, ensure_ascii=False, indent=1).encode()
     for name, content in files.items():
         check_bounds(f"{checkpoint.path} as {name}", content, bounds_of(name))

@@ -74,6 +74,7 @@ def compile(
     from synapse_core.api import build, default_model
     from synapse_core.api.source import PROGRAM_SUFFIX, is_program
     from synapse_core.generate.assets import REFUSED
+    from synapse_core.generate.model_files import text_of
     from synapse_core.plugins import default_host
     from synapse_core.program import write_program
 
@@ -96,6 +97,7 @@ def compile(
         output_rows=output_rows,
         apart=format is not None,
         tokenizer=tokenizer,
+        complete=True,
     )
     if exporter is None:
         write_program(built.program, output)
@@ -103,7 +105,7 @@ def compile(
         exporter.export(built.executable(), str(output))
     size = bytes_of(output)
     if REFUSED in built.assets:
-        click.echo(f"written without a tokenizer: {built.assets[REFUSED]}", err=True)
+        click.echo(f"written without a tokenizer: {text_of(built.assets, REFUSED)}", err=True)
     choices = [
         {"weight": c.name, "asked": c.asked, "given": c.given, "bytes": c.bytes, "error": c.error}
         for c in built.choices

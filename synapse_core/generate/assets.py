@@ -11,6 +11,7 @@ from typing import Any
 
 from synapse_core.errors import FileError, UsageError
 from synapse_core.generate.gguf_vocabulary import assets_of_gguf
+from synapse_core.generate.model_files import TOKENIZER_JSON, text_of
 from synapse_core.generate.readers import CORE, claiming_readers, reader_named
 from synapse_core.generate.sentencepiece_model import (
     MOST_MODEL_BYTES,
@@ -23,7 +24,7 @@ from synapse_core.loaders import Checkpoint
 from synapse_core.loaders.json_bounds import PLAIN, TOKENIZER, JsonBounds, check_bounds
 
 ASSETS = (
-    "tokenizer.json",
+    TOKENIZER_JSON,
     "tokenizer_config.json",
     "generation_config.json",
     "config.json",
@@ -42,7 +43,7 @@ READER = "tokenizer.reader"
 
 def read_assets(
     checkpoint: Checkpoint, registry: Registry | None = None, tokenizer: str | None = None
-) -> dict[str, str]:
+) -> dict[str, str | bytes]:
     """Return the texts of a checkpoint's tokenizer files, by name.
 
     A GGUF file has its tokenizer inside; whatever lies beside it belongs to others. `registry` and
@@ -62,7 +63,7 @@ def read_assets(
 
 def read_folder(
     folder: Path, registry: Registry | None = None, tokenizer: str | None = None
-) -> dict[str, str]:
+) -> dict[str, str | bytes]:
     """Read those of the files that a folder has, as text.
 
     A `tokenizer.model` is read where there is no `tokenizer.json`; what a folder's own
@@ -75,14 +76,14 @@ def read_folder(
     files = {name: _read(folder / name) for name in ASSETS if (folder / name).exists()}
     if tokenizer is not None and tokenizer != CORE:
         return files | _asked(folder, tokenizer, registry)
-    core = [name for name in ("tokenizer.json", SENTENCEPIECE) if (folder / name).exists()]
+    core = [name for name in (TOKENIZER_JSON, SENTENCEPIECE) if (folder / name).exists()]
     readers, problems = ({}, []) if tokenizer else claiming_readers(_has(folder), registry)
     if len(readers) + bool(core) > 1:
         claims = {CORE: core[0]} if core else {}
         claims |= {name: ", ".join(reader.files) for name, reader in readers.items()}
         told = " and ".join(f"{name!r} ({file})" for name, file in claims.items())
         options = " or ".join(f"--tokenizer {name}" for name in claims)
-        files.pop("tokenizer.json", None)
+        files.pop(TOKENIZER_JSON, None)
         return {**files, REFUSED: f"several tokenizers claim this folder: {told}; say {options}"}
     if readers:
         return files | _asked(folder, next(iter(readers)), registry)
@@ -95,7 +96,7 @@ def _has(folder: Path) -> Callable[[str], bool]:
     return lambda name: (folder / name).exists()
 
 
-def _asked(folder: Path, name: str, registry: Registry | None) -> dict[str, str]:
+def _asked(folder: Path, name: str, registry: Registry | None) -> dict[str, str | bytes]:
     """Return the reader's name and the texts of its files."""
     if registry is None:
         raise UsageError(f"tokenizer {name!r} is asked, and no registry was given to find it in")
@@ -106,15 +107,15 @@ def _asked(folder: Path, name: str, registry: Registry | None) -> dict[str, str]
     return {READER: name, **{file: _read(folder / file) for file in reader.files}}
 
 
-def _with_sentencepiece(folder: Path, files: dict[str, str]) -> dict[str, str]:
+def _with_sentencepiece(folder: Path, files: dict[str, str | bytes]) -> dict[str, str | bytes]:
     model = folder / SENTENCEPIECE
-    if "tokenizer.json" in files or not model.exists():
+    if TOKENIZER_JSON in files or not model.exists():
         return files
     data = _read_bytes(model, MOST_MODEL_BYTES)
     made = _or_reason(lambda: assets_of_sentencepiece(data, model), f"{SENTENCEPIECE}: ")
-    config, own = "tokenizer_config.json", files.get("tokenizer_config.json")
-    if own is not None and config in made:
-        made[config] = _merged(made[config], own)
+    config = "tokenizer_config.json"
+    if config in files and config in made:
+        made[config] = _merged(text_of(made, config), text_of(files, config))
     return files | made
 
 
@@ -140,10 +141,10 @@ def most_bytes(name: str) -> int:
 
 def bounds_of(name: str) -> JsonBounds:
     """Return what parsing one of the files may take."""
-    return TOKENIZER if name == "tokenizer.json" else PLAIN
+    return TOKENIZER if name == TOKENIZER_JSON else PLAIN
 
 
-def assets_of_host(host: Mapping[str, Any], file: object) -> dict[str, str]:
+def assets_of_host(host: Mapping[str, Any], file: object) -> dict[str, str | bytes]:
     """Take the files out of a program's JSON.
 
     Raises: FileError when they are not texts.
@@ -154,10 +155,10 @@ def assets_of_host(host: Mapping[str, Any], file: object) -> dict[str, str]:
     return dict(assets)
 
 
-def _or_reason(make: Callable[[], dict[str, str]], beside: str = "") -> dict[str, str]:
+def _or_reason(make: Callable[[], dict[str, str]], beside: str = "") -> dict[str, str | bytes]:
     """Make the files, or say why not; `beside` names a file that is not the model's own."""
     try:
-        return make()
+        return dict(make())
     except FileError as error:
         return {REFUSED: beside + str(error).removeprefix(f"{error.file}: ")}
 
@@ -171,10 +172,12 @@ def _merged(made: str, own: str) -> str:
     return json.dumps(json.loads(made) | said) if isinstance(said, dict) else own
 
 
-def _read(path: Path) -> str:
+def _read(path: Path) -> str | bytes:
     data = _read_bytes(path, most_bytes(path.name))
     if path.suffix == ".json":
         check_bounds(path, data, bounds_of(path.name))
+    if path.name == TOKENIZER_JSON:
+        return data
     try:
         return data.decode("utf-8")
     except UnicodeDecodeError as error:

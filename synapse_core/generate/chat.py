@@ -14,6 +14,7 @@ import attrs
 
 from synapse_core.errors import FileError, UsageError
 from synapse_core.generate.assets import REFUSED
+from synapse_core.generate.model_files import Files, text_of
 from synapse_core.generate.special_tokens import token_text
 
 Message = Mapping[str, str]
@@ -39,19 +40,21 @@ class ChatTemplate:
     file: str
 
     @classmethod
-    def of(cls, files: Mapping[str, str], where: str = "") -> ChatTemplate:
+    def of(cls, files: Files, where: str = "") -> ChatTemplate:
         """Find it: `chat_template.jinja`, else `chat_template` of tokenizer_config.json.
 
         Raises: UsageError when the model has none: a format is never guessed. FileError when it
         is none, or stands in a file whose tokenizer was refused.
         """
         config_name = f"{where}/tokenizer_config.json" if where else "tokenizer_config.json"
-        config = _config(files.get("tokenizer_config.json", "{}"), config_name)
-        source, file = files.get("chat_template.jinja"), f"{where}/chat_template.jinja"
-        if source is None:
+        config = _config(text_of(files, "tokenizer_config.json", "{}"), config_name)
+        source: str | None
+        if "chat_template.jinja" in files:
+            source, file = text_of(files, "chat_template.jinja"), f"{where}/chat_template.jinja"
+        else:
             source, file = _choose(config.get("chat_template"), config_name), config_name
         if source is None and REFUSED in files:
-            raise FileError(where or "tokenizer", files[REFUSED])
+            raise FileError(where or "tokenizer", text_of(files, REFUSED))
         if source is None:
             raise UsageError(
                 f"{where or 'this model'} has no chat template: it was not trained to chat;"

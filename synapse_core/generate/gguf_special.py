@@ -14,13 +14,14 @@ from synapse_core.generate.gguf_vocabulary import (
     SAMPLING,
     TEMPLATE,
 )
+from synapse_core.generate.model_files import Files, text_of
 from synapse_core.generate.settings import settings_of
 from synapse_core.generate.special_tokens import token_text
 from synapse_core.generate.tokenizer_json import JsonTokenizer
 
 
 def special_keys(
-    assets: Mapping[str, str], config: Mapping[str, Any], tokenizer: JsonTokenizer
+    assets: Files, config: Mapping[str, Any], tokenizer: JsonTokenizer
 ) -> dict[str, Any]:
     """Return the keys; `config` is the tokenizer_config.json.
 
@@ -38,8 +39,8 @@ def special_keys(
     for name, id in zip(END_IDS, ends, strict=False):
         keys[f"{KEY}{name}"] = id
     settings_of(assets)
-    keys |= _sampling_keys(json.loads(assets.get("generation_config.json", "{}")))
-    model = json.loads(assets.get("config.json", "{}"))
+    keys |= _sampling_keys(json.loads(text_of(assets, "generation_config.json", "{}")))
+    model = json.loads(text_of(assets, "config.json", "{}"))
     for token, name in (("unk_token", "unknown_token_id"), ("pad_token", "padding_token_id")):
         found = _id(config.get(token), tokenizer)
         if found is None:
@@ -52,7 +53,9 @@ def special_keys(
         begins = around[:1] == [special.bos]
     keys[f"{KEY}add_bos_token"] = begins and special.bos is not None
     keys[f"{KEY}add_eos_token"] = bool(ends) and around[-1:] == ends[:1] != plain[-1:]
-    template = assets.get("chat_template.jinja", config.get("chat_template"))
+    template = config.get("chat_template")
+    if "chat_template.jinja" in assets:
+        template = text_of(assets, "chat_template.jinja")
     if isinstance(template, str):
         keys[TEMPLATE] = template
     return keys

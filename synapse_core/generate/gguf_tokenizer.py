@@ -15,9 +15,10 @@ from synapse_core.errors import SynapseError
 from synapse_core.generate.gguf_scored import NotExpressible, is_scored, scored_keys
 from synapse_core.generate.gguf_special import special_keys
 from synapse_core.generate.gguf_vocabulary import KEY, TOKENS, assets_of_gguf
+from synapse_core.generate.model_files import TOKENIZER_JSON, Files, bytes_of, text_of
 from synapse_core.generate.pre_tokenizers import PRE_TOKENIZERS
 from synapse_core.generate.sentencepiece_model import Pieces
-from synapse_core.generate.tokenizer_json import JsonTokenizer, load_tokenizer
+from synapse_core.generate.tokenizer_json import JsonTokenizer, checked_spec, load_tokenizer
 from synapse_core.generate.tokenizer_spec import SPACE_MARK
 from synapse_core.generate.vocabulary import CONTROL, NORMAL, UNUSED, USER_DEFINED
 
@@ -39,7 +40,7 @@ SPACED_OFTEN = (
 
 
 def gguf_tokenizer(
-    assets: Mapping[str, str],
+    assets: Files,
     rows: int,
     arch: str,
     file: str,
@@ -53,11 +54,13 @@ def gguf_tokenizer(
     first is taken by which the keys are understood. `pieces` are those of a tokenizer.model beside
     the tokenizer.json. A reason beside keys is what they do not say.
     """
-    if "tokenizer.json" not in assets:
+    if TOKENIZER_JSON not in assets:
         return {}, "there is no tokenizer.json"
     try:
-        spec = json.loads(assets["tokenizer.json"])
-        config = json.loads(assets.get("tokenizer_config.json", "{}"))
+        data = bytes_of(assets, TOKENIZER_JSON)
+        checked_spec(data, f"{file}/{TOKENIZER_JSON}" if file else TOKENIZER_JSON)
+        spec = json.loads(data)
+        config = json.loads(text_of(assets, "tokenizer_config.json", "{}"))
         texts: tuple[str, ...] = (*PROBES, _marked_probe(spec))
         note = None
         if is_scored(spec):

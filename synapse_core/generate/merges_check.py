@@ -6,16 +6,17 @@ none; what it surely refuses is refused here, in place.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from itertools import chain
 from typing import Any
 
 from synapse_core.errors import FileError
 
 
-def check_merges(model: Any, file: str) -> None:
-    """Check that every merge is two tokens that make a third.
+def check_vocabulary(model: Any, file: str) -> None:
+    """Check that every token has an id.
 
-    Raises: FileError naming the id that is none, or the merge.
+    Raises: FileError naming the token.
     """
     vocab = model.get("vocab") if isinstance(model, dict) else None
     if not isinstance(vocab, dict):
@@ -24,17 +25,24 @@ def check_merges(model: Any, file: str) -> None:
         if type(id) is not int or not 0 <= id < 1 << 32:
             problem = f"token {text!r:.40} has id {id!r:.40}, expected a whole number of 32 bits"
             raise FileError(file, problem, field="model.vocab")
-    merges = model.get("merges")
-    if not isinstance(merges, list):
+
+
+def check_merges(model: Mapping[str, Any], parts: Iterable[list[Any]], file: str) -> None:
+    """Check that every merge, given some at a time, is two tokens that make a third.
+
+    Raises: FileError naming the merge.
+    """
+    vocab = model.get("vocab")
+    if not isinstance(vocab, dict):
         return
     prefix = model.get("continuing_subword_prefix")
     skipped = len(prefix) if isinstance(prefix, str) else 0
-    for number, merge in enumerate(merges):
-        parts = merge.split(" ") if type(merge) is str else merge
+    for number, merge in enumerate(chain.from_iterable(parts)):
+        pair = merge.split(" ") if type(merge) is str else merge
         # A file's first line may be a comment; what else is no pair the engine tells.
-        if type(parts) is not list or len(parts) != 2 or parts[0] == "#version:":
+        if type(pair) is not list or len(pair) != 2 or pair[0] == "#version:":
             continue
-        left, right = parts
+        left, right = pair
         if type(left) is not str or type(right) is not str:
             continue
         if left not in vocab or right not in vocab or left + right[skipped:] not in vocab:
@@ -51,6 +59,6 @@ def without_lists(spec: Mapping[str, Any]) -> dict[str, Any] | None:
     if not isinstance(model, dict) or not isinstance(model.get("vocab"), dict):
         return None
     empty: dict[str, Any] = {"vocab": {}}
-    if "merges" in model:
+    if model.get("type", "BPE") == "BPE":
         empty["merges"] = []
     return {**spec, "model": model | empty}

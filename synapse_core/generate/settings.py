@@ -10,6 +10,7 @@ from typing import Any
 import attrs
 
 from synapse_core.errors import FileError
+from synapse_core.generate.model_files import Files, text_of
 
 FILE = "generation_config.json"
 # Strings that end a text, and their length, in a file from outside.
@@ -36,7 +37,7 @@ class Settings:
     stop: tuple[str, ...] = ()
 
 
-def settings_of(files: Mapping[str, str], where: str = "") -> Settings:
+def settings_of(files: Files, where: str = "") -> Settings:
     """Read the options out of a model's files.
 
     Those of drawing are not taken from a model that is not sampled; penalty and stop strings are.
@@ -45,7 +46,7 @@ def settings_of(files: Mapping[str, str], where: str = "") -> Settings:
     """
     name = f"{where}/{FILE}" if where else FILE
     try:
-        values = json.loads(files.get(FILE, "{}"))
+        values = json.loads(text_of(files, FILE, "{}"))
     except (ValueError, RecursionError) as error:
         raise FileError(name, f"not JSON: {error}") from None
     if not isinstance(values, dict):

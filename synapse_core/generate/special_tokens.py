@@ -7,13 +7,14 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from synapse_core.errors import FileError
+from synapse_core.generate.model_files import Files, text_of
 from synapse_core.generate.tokenizer import SpecialTokens
 
 MOST_ENDS = 64
 
 
 def special_tokens(
-    files: Mapping[str, str], token_id: Callable[[str], int | None], where: str = ""
+    files: Files, token_id: Callable[[str], int | None], where: str = ""
 ) -> SpecialTokens:
     """Read the ids that begin and end a text.
 
@@ -51,11 +52,11 @@ def token_text(value: Any) -> str | None:
 _FILES = ("tokenizer_config.json", "generation_config.json", "config.json")
 
 
-def _object(files: Mapping[str, str], name: str, where: str) -> dict[str, Any]:
+def _object(files: Files, name: str, where: str) -> dict[str, Any]:
     if name not in files:
         return {}
     try:
-        value = json.loads(files[name])
+        value = json.loads(text_of(files, name))
     except (ValueError, RecursionError) as error:
         raise FileError(f"{where}{name}", f"not JSON: {error}") from None
     if not isinstance(value, dict):

@@ -10,15 +10,23 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import attrs
+import msgspec
 
 from synapse_core.errors import FileError, UsageError
 from synapse_core.generate.assets import REFUSED
 from synapse_core.generate.byte_alphabet import BYTE_OF_CHARACTER
-from synapse_core.generate.merges_check import check_merges, without_lists
+from synapse_core.generate.merges_check import check_merges, check_vocabulary, without_lists
+from synapse_core.generate.model_files import TOKENIZER_JSON, Files, bytes_of, text_of
 from synapse_core.generate.spec_check import check_spec
 from synapse_core.generate.special_tokens import special_tokens
 from synapse_core.generate.tokenizer import SpecialTokens, decode_pieces
-from synapse_core.loaders.json_bounds import TOKENIZER, uncollected
+from synapse_core.loaders.json_bounds import (
+    TOKENIZER,
+    TOKENIZER_VALUES,
+    check_values,
+    uncollected,
+)
+from synapse_core.loaders.json_parts import array_parts
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer as Engine
@@ -27,6 +35,19 @@ if TYPE_CHECKING:
 LARGE = 1 << 20
 MOST_TEXT = 16 << 20
 PROBE = "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaab The quick — 你好 🚀\n\t1234567890 ___<<<"
+# The keys of a file and of each kind of model that the engine has.
+FILE_KEYS = (
+    "version truncation padding added_tokens normalizer pre_tokenizer post_processor decoder model"
+)
+MODEL_KEYS = (
+    "type vocab merges dropout unk_token unk_id continuing_subword_prefix end_of_word_suffix"
+    " fuse_unk byte_fallback ignore_merges max_input_chars_per_word"
+)
+ABSENT = msgspec.Raw()
+_File, _Model = (
+    msgspec.defstruct(kind, [(key, msgspec.Raw, ABSENT) for key in keys.split()])
+    for kind, keys in (("object", FILE_KEYS), ("model", MODEL_KEYS))
+)
 BYTE_TOKEN = re.compile(r"<0x([0-9A-Fa-f]{2})>")
 SPACE_MARK = "▁"
 
@@ -108,24 +129,23 @@ class JsonTokenizer:
             return list(self.engine.encode(text, add_special_tokens=special).ids)
 
 
-def load_tokenizer(files: Mapping[str, str], where: str = "") -> JsonTokenizer:
+def load_tokenizer(files: Files, where: str = "") -> JsonTokenizer:
     """Load a tokenizer from the texts of its files, by their names; `where` is for messages.
+
+    The file stays bytes, and its merges are parsed some at a time: text and values of the largest
+    real one take over 300 MB together.
 
     Raises: FileError naming the file and what is wrong with it.
     """
     name = f"{where}/tokenizer.json" if where else "tokenizer.json"
-    text = files.get("tokenizer.json")
-    if text is None and REFUSED in files:
-        raise FileError(where or "tokenizer", files[REFUSED])
-    if text is None:
+    if TOKENIZER_JSON not in files and REFUSED in files:
+        raise FileError(where or "tokenizer", text_of(files, REFUSED))
+    if TOKENIZER_JSON not in files:
         raise FileError(name, "missing; text needs it (ids alone do not: `synapse logits`)")
-    if len(text) > TOKENIZER.file:
-        raise FileError(name, f"{len(text)} characters; at most {TOKENIZER.file}")
-    spec = parse_object(text, name)
-    check_spec(spec, name)
-    check_merges(spec.get("model"), name)
+    data = bytes_of(files, TOKENIZER_JSON)
+    spec = checked_spec(data, name)
     to_bytes, leading_space = _decoder(spec.get("decoder"))
-    rest = without_lists(spec) if len(text) > LARGE else None
+    rest = without_lists(spec) if len(data) > LARGE else None
     # The engine needs as much again as the values that were just checked.
     del spec
     with _contained(name, "loading"):
@@ -133,7 +153,7 @@ def load_tokenizer(files: Mapping[str, str], where: str = "") -> JsonTokenizer:
 
         if rest is not None:
             Engine.from_str(json.dumps(rest))
-        engine = Engine.from_str(text)
+        engine = Engine.from_buffer(data)
         engine.no_truncation()
         engine.no_padding()
         engine.encode(PROBE)
@@ -146,19 +166,47 @@ def load_tokenizer(files: Mapping[str, str], where: str = "") -> JsonTokenizer:
     return JsonTokenizer(engine, special, hidden, to_bytes, leading_space, name, written)
 
 
-def parse_object(text: str, name: str) -> dict[str, Any]:
-    """Parse a JSON object from outside.
+def checked_spec(data: bytes, name: str) -> dict[str, Any]:
+    """Parse and check a `tokenizer.json`; its merges are checked and left out of what is returned.
 
-    Raises: FileError.
+    Raises: FileError naming file and field.
     """
+    if len(data) > TOKENIZER.file:
+        raise FileError(name, f"has {len(data)} bytes; at most {TOKENIZER.file} are read")
     try:
         with uncollected():
-            value = json.loads(text)
+            parts = _fields(msgspec.Raw(data), _File, name)
+            model, merges = parts.pop("model", None), None
+            fields: dict[str, msgspec.Raw] = {}
+            if model is not None and _opens_with(model, b"{"):
+                fields = _fields(model, _Model, name)
+                merges = fields.pop("merges", None)
+            check_values(name, [*parts.values(), *fields.values()], TOKENIZER_VALUES)
+            spec = {key: msgspec.json.decode(part) for key, part in parts.items()}
+            if fields:
+                spec["model"] = {key: msgspec.json.decode(part) for key, part in fields.items()}
+            check_spec(spec, name)
+            check_vocabulary(spec.get("model"), name)
+            if merges is not None and _opens_with(merges, b"["):
+                check_merges(spec.get("model", {}), array_parts(merges), name)
     except (ValueError, RecursionError) as error:
         raise FileError(name, f"not JSON: {error}") from None
-    if not isinstance(value, dict):
-        raise FileError(name, f"found {type(value).__name__}, expected a JSON object")
-    return value
+    return spec
+
+
+def _fields(part: msgspec.Raw, kind: type[msgspec.Struct], name: str) -> dict[str, msgspec.Raw]:
+    """Return the fields of an object that are known, unparsed; the others may be small."""
+    found = msgspec.structs.asdict(msgspec.json.decode(part, type=kind))
+    known = {key: value for key, value in found.items() if len(memoryview(value))}
+    others = len(memoryview(part)) - sum(len(memoryview(value)) for value in known.values())
+    if others > LARGE:
+        what = "model" if kind is _Model else None
+        raise FileError(name, f"{others} bytes are no part of a tokenizer", field=what)
+    return known
+
+
+def _opens_with(part: msgspec.Raw, mark: bytes) -> bool:
+    return bytes(memoryview(part)[:1]) == mark
 
 
 @contextmanager

@@ -90,7 +90,7 @@ def test_it_is_said_what_every_matrix_is_held_in_and_memory_is_what_it_takes(
 
 
 def test_a_compiled_model_needs_no_plugin(written, plugged, tmp_path) -> None:
-    write_program(build(written, plugged).program, tmp_path / "m.syn")
+    write_program(build(written, plugged, complete=True).program, tmp_path / "m.syn")
     assert logits(tmp_path / "m.syn").tobytes() == logits(written, plugged).tobytes()
 
 

@@ -26,7 +26,7 @@ def folder(shared_data: Path) -> Path:
 @pytest.fixture(scope="module")
 def program(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("stories") / "stories.syn"
-    write_program(build(folder, default_host(), kv="f32").program, path)
+    write_program(build(folder, default_host(), kv="f32", complete=True).program, path)
     return path
 
 

@@ -106,7 +106,7 @@ def test_what_is_held_in_another_format_than_stored_is_known(folder: Path, tmp_p
         with load(folder, backend="numpy", format=format) as model:
             assert reencodes(model, folder, host) is expected
     program = tmp_path / "int8.syn"
-    write_program(build(folder, host, format="int8").program, program)
+    write_program(build(folder, host, format="int8", complete=True).program, program)
     with load(program, backend="numpy") as model:
         assert reencodes(model, folder, host)
         assert not reencodes(model, program, host)

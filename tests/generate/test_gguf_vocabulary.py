@@ -225,7 +225,7 @@ def test_sentencepiece_model_is_read_where_there_is_no_json(tmp_path: Path) -> N
     assert tokenizer.encode("a", special=True) == [5]
     assert tokenizer.special.ends == {2}
     (tmp_path / "tokenizer.json").write_text("{}")
-    assert read_folder(tmp_path)["tokenizer.json"] == "{}"
+    assert read_folder(tmp_path)["tokenizer.json"] == b"{}"
 
 
 def test_bad_sentencepiece_model_waits_until_a_text_is_asked_for(tmp_path: Path) -> None:

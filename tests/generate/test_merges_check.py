@@ -9,7 +9,7 @@ import pytest
 
 from synapse_core.errors import FileError
 from synapse_core.generate import load_tokenizer
-from synapse_core.generate.merges_check import check_merges, without_lists
+from synapse_core.generate.merges_check import check_merges, check_vocabulary, without_lists
 
 VOCAB = {"a": 0, "b": 1, "ab": 2, "##b": 3}
 
@@ -52,14 +52,16 @@ def test_what_the_engine_takes_is_taken(model: dict[str, Any]) -> None:
     assert load(**model).encode("ab", special=False) in ([2], [0, 1], [0, 3])
 
 
-@pytest.mark.parametrize("model", [None, 5, [], {}, {"vocab": []}, {"vocab": {}, "merges": 5}])
+@pytest.mark.parametrize("model", [None, 5, [], {}, {"vocab": []}, {"vocab": 5}])
 def test_a_model_of_another_form_is_left_to_the_engine(model: Any) -> None:
-    check_merges(model, "m")
+    check_vocabulary(model, "m")
+    if isinstance(model, dict):
+        check_merges(model, [["a", "c"]], "m")
 
 
 def test_a_unigram_is_not_emptied() -> None:
     assert without_lists({"model": {"type": "Unigram", "vocab": [["a", 0.0]]}}) is None
-    emptied = without_lists({"decoder": 1, "model": {"vocab": VOCAB, "merges": ["a b"], "x": 1}})
+    emptied = without_lists({"decoder": 1, "model": {"vocab": VOCAB, "x": 1}})
     assert emptied == {"decoder": 1, "model": {"vocab": {}, "merges": [], "x": 1}}
 
 

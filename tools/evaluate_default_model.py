@@ -31,6 +31,7 @@ from little_world.pen import ParseError
 
 import synapse_core as synapse
 from synapse_core.generate import make_sampler, settings_of
+from synapse_core.generate.model_files import bytes_of
 
 HELD_OUT_SEED, SAMPLE_SEED = 1001, 2002
 # The documents of each round of training: one more than its --seed, and its --share and --topic.
@@ -137,7 +138,7 @@ def sample(model: synapse.Model, count: int, temperature: float | None = None) -
 
     Without a temperature as `synapse run` does where nothing is said; 1 is the model's own.
     """
-    engine = Tokenizer.from_str(model.built.assets["tokenizer.json"])
+    engine = Tokenizer.from_buffer(bytes_of(model.built.assets, "tokenizer.json"))
     stop = engine.token_to_id(STOP)
     wanted = settings_of(model.built.assets, str(model.built.path))
     texts = []

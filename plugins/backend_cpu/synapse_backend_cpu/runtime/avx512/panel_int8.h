@@ -46,24 +46,33 @@ enum { SUM_ALL = 2 };
 typedef struct {
     const syn_tile *x;
     int32_t bias;
-    __m512i product[2];      /* of the block's even and odd words, or of its two runs */
+    __m512i product[4][2];   /* of each slot's block: columns 0 to 15, and 16 to 31 */
     __m512 total;
 } syn_stream;
 
-/* Where a block of 16 rows goes: into a panel, or straight into the products of one row of x. */
+/* Where a block of 16 rows goes: into a panel, or straight into the products of one row of x, where
+ * blocks that are taken apart together have a slot each. */
 typedef struct {
     syn_panel *panel;
     syn_stream *stream;      /* NULL: into the panel */
     uint32_t block, half, runs;
     int is_raised;
+    uint32_t slot;
 } syn_place;
+
+/* The place of the n-th block from here. */
+SYN_INLINE syn_place place_of(syn_place to, uint32_t n) {
+    to.block += n;
+    to.slot = n;
+    return to;
+}
 
 /* Codes of a format that stores them raised by `bias`; of a block, before its scale. */
 SYN_INLINE void put_code(syn_place to, uint32_t word, __m512i code, int8_t bias) {
     if (to.stream) {
-        uint32_t sum = to.runs == 2 ? word / 4 : word % 2;
         __m512i x = _mm512_set1_epi32(to.stream->x->code[(size_t)to.block * 8 + word]);
-        to.stream->product[sum] = _mm512_dpbusd_epi32(to.stream->product[sum], code, x);
+        __m512i *product = &to.stream->product[to.slot][word / 4];
+        *product = _mm512_dpbusd_epi32(*product, code, x);
         return;
     }
     if (!to.is_raised && bias) code = _mm512_sub_epi8(code, _mm512_set1_epi8(bias));
@@ -75,13 +84,13 @@ SYN_INLINE void put_scale(syn_place to, uint32_t run, __m512 scale) {
     if (to.stream) {
         const syn_tile *x = to.stream->x;
         int32_t sum = x->sum[(size_t)to.block * 3 + (to.runs == 2 ? run : SUM_ALL)];
-        __m512i product = to.stream->product[run];
-        if (to.runs == 1) product = _mm512_add_epi32(product, to.stream->product[1]);
+        __m512i *halves = to.stream->product[to.slot], product = halves[run];
+        if (to.runs == 1) product = _mm512_add_epi32(product, halves[1]);
         product = _mm512_sub_epi32(product, _mm512_set1_epi32(to.stream->bias * sum));
         __m512 both = _mm512_mul_ps(scale, _mm512_set1_ps(x->scale[to.block]));
         to.stream->total = _mm512_fmadd_ps(_mm512_cvtepi32_ps(product), both, to.stream->total);
-        to.stream->product[run] = _mm512_setzero_si512();
-        if (to.runs == 1) to.stream->product[1] = _mm512_setzero_si512();
+        halves[run] = _mm512_setzero_si512();
+        if (to.runs == 1) halves[1] = _mm512_setzero_si512();
         return;
     }
     to.panel->scale[to.block][run][to.half] = scale;
@@ -103,11 +112,11 @@ SYN_INLINE __m512i nibbles(__m512i v, uint32_t shift) {
 
 /* 32 signed codes that lie at `at`. */
 SYN_INLINE void put_signed(syn_place to, const syn_rows16 *r, size_t at, int packed) {
-    __m512i piece[8], middle = _mm512_set1_epi8((char)0x80);
-    take_piece(piece, r, at, packed);
-    take_piece(piece + 4, r, at + 16, packed);
-    for (uint32_t i = 0; i < 8; i++)
-        put_code(to, i, to.is_raised ? _mm512_xor_si512(piece[i], middle) : piece[i], 0);
+    syn_words words = {.rows = r, .at = at, .packed = packed};
+    for (uint32_t i = 0; i < 8; i++) {
+        __m512i code = word_of(&words, i);
+        put_code(to, i, to.is_raised ? _mm512_xor_si512(code, _mm512_set1_epi8((char)0x80)) : code, 0);
+    }
 }
 
 /* Bit 4 of four columns' codes, from 32 bits that have one for each column. */
@@ -121,13 +130,15 @@ SYN_INLINE __m512i fifth_bits(__m512i bits, uint32_t word) {
 SYN_INLINE void expand_small(syn_place to, const syn_rows16 *r, size_t at, int has_minimum, int has_fifth,
                              int packed) {
     size_t bits_at = at + (has_minimum ? 4 : 2);
-    __m512i piece[4], fifth = _mm512_setzero_si512();
-    if (has_fifth) fifth = take_word(r, bits_at, packed);
-    take_piece(piece, r, bits_at + (has_fifth ? 4 : 0), packed);
-    for (uint32_t i = 0; i < 8; i++) {
-        __m512i code = nibbles(piece[i % 4], i < 4 ? 0 : 4);
-        if (has_fifth) code = _mm512_or_si512(code, fifth_bits(fifth, i));
-        put_code(to, i, code, has_minimum ? 0 : has_fifth ? 16 : 8);
+    syn_words words = {.rows = r, .at = bits_at + (has_fifth ? 4 : 0), .packed = packed};
+    __m512i fifth = has_fifth ? take_word(r, bits_at, packed) : _mm512_setzero_si512();
+    int8_t bias = has_minimum ? 0 : has_fifth ? 16 : 8;
+    for (uint32_t i = 0; i < 4; i++) {
+        __m512i both = word_of(&words, i), low = nibbles(both, 0), high = nibbles(both, 4);
+        if (has_fifth) low = _mm512_or_si512(low, fifth_bits(fifth, i));
+        if (has_fifth) high = _mm512_or_si512(high, fifth_bits(fifth, i + 4));
+        put_code(to, i, low, bias);
+        put_code(to, i + 4, high, bias);
     }
     if (!has_minimum) {
         put_scale(to, 0, take_half(r, at, packed, 0));
@@ -145,7 +156,7 @@ SYN_INLINE __m512 byte_of(__m512i v, uint32_t index) {
 
 /* q4_k, q5_k: a super-block, 8 blocks */
 SYN_INLINE void expand_lines(syn_place to, const syn_rows16 *r, size_t at, int has_fifth, int packed) {
-    __m512i head = take_word(r, at, packed), fifth[8], piece[8];
+    __m512i head = take_word(r, at, packed), fifth[8];
     __m512i a = take_word(r, at + 4, packed), b = take_word(r, at + 8, packed), c = take_word(r, at + 12, packed);
     __m512i six = _mm512_set1_epi8(0x3f), high = _mm512_set1_epi8(0x30);
     __m512i scale[2] = {_mm512_and_si512(a, six),
@@ -158,21 +169,25 @@ SYN_INLINE void expand_lines(syn_place to, const syn_rows16 *r, size_t at, int h
         take_piece(fifth + 4, r, at + 32, packed);
     }
 #pragma clang loop unroll(full)
-    for (uint32_t run = 0; run < 8; run++, to.block++) {
-        if (run % 2 == 0) {
-            take_piece(piece, r, at + (has_fifth ? 48 : 16) + run * 16, packed);
-            take_piece(piece + 4, r, at + (has_fifth ? 48 : 16) + run * 16 + 16, packed);
-        }
+    for (uint32_t pair = 0; pair < 4; pair++, to.block += 2) {
+        syn_words words = {.rows = r, .at = at + (has_fifth ? 48 : 16) + pair * 32, .packed = packed};
         for (uint32_t i = 0; i < 8; i++) {
-            __m512i code = nibbles(piece[i], run % 2 * 4);
-            if (has_fifth) {
-                __m512i bit = _mm512_and_si512(_mm512_srli_epi32(fifth[i], run), _mm512_set1_epi8(1));
-                code = _mm512_or_si512(code, _mm512_slli_epi32(bit, 4));
+            __m512i both = word_of(&words, i);
+            for (uint32_t n = 0; n < 2; n++) {
+                __m512i code = nibbles(both, 4 * n);
+                if (has_fifth) {
+                    __m512i bits = _mm512_srli_epi32(fifth[i], 2 * pair + n), one = _mm512_set1_epi8(1);
+                    code = _mm512_or_si512(code, _mm512_slli_epi32(_mm512_and_si512(bits, one), 4));
+                }
+                put_code(place_of(to, n), i, code, 0);
             }
-            put_code(to, i, code, 0);
         }
-        put_scale(to, 0, _mm512_mul_ps(d, byte_of(scale[run / 4], run % 4)));
-        put_minimum(to, 0, _mm512_xor_ps(_mm512_mul_ps(d_minimum, byte_of(minimum[run / 4], run % 4)), sign));
+        for (uint32_t n = 0; n < 2; n++) {
+            uint32_t run = 2 * pair + n;
+            __m512 least = _mm512_mul_ps(d_minimum, byte_of(minimum[run / 4], run % 4));
+            put_scale(place_of(to, n), 0, _mm512_mul_ps(d, byte_of(scale[run / 4], run % 4)));
+            put_minimum(place_of(to, n), 0, _mm512_xor_ps(least, sign));
+        }
     }
 }
 
@@ -180,23 +195,23 @@ SYN_INLINE void expand_lines(syn_place to, const syn_rows16 *r, size_t at, int h
 SYN_INLINE void expand_six(syn_place to, const syn_rows16 *r, size_t at, int packed) {
     __m512 d = take_half(r, at + 208, packed, 1);
 #pragma clang loop unroll(full)
-    for (uint32_t half = 0; half < 2; half++) {
-        __m512i low[16], high[8];
-        for (uint32_t i = 0; i < 4; i++) take_piece(low + 4 * i, r, at + half * 64 + i * 16, packed);
-        take_piece(high, r, at + 128 + half * 32, packed);
-        take_piece(high + 4, r, at + 128 + half * 32 + 16, packed);
-#pragma clang loop unroll(full)
-        for (uint32_t quarter = 0; quarter < 4; quarter++, to.block++) {
-            for (uint32_t i = 0; i < 8; i++) {
-                __m512i code = nibbles(low[quarter % 2 * 8 + i], quarter / 2 * 4);
-                __m512i bits = _mm512_and_si512(_mm512_srli_epi32(high[i], quarter * 2), _mm512_set1_epi8(3));
-                put_code(to, i, _mm512_or_si512(code, _mm512_slli_epi32(bits, 4)), 32);
+    for (uint32_t half = 0; half < 2; half++, to.block += 4) {
+        syn_words low = {.rows = r, .at = at + half * 64, .packed = packed}, low_too = low, high = low;
+        low_too.at += 32;
+        high.at = at + 128 + half * 32;
+        for (uint32_t i = 0; i < 8; i++) {
+            __m512i four[2] = {word_of(&low, i), word_of(&low_too, i)}, two = word_of(&high, i);
+            for (uint32_t n = 0; n < 4; n++) {
+                __m512i bits = _mm512_and_si512(_mm512_srli_epi32(two, 2 * n), _mm512_set1_epi8(3));
+                __m512i code = _mm512_or_si512(nibbles(four[n % 2], n / 2 * 4), _mm512_slli_epi32(bits, 4));
+                put_code(place_of(to, n), i, code, 32);
             }
-            __m512i scales = take_word(r, at + 192 + half * 8 + quarter / 2 * 4, packed);
-            for (uint32_t run = 0; run < 2; run++) {
-                uint32_t byte = quarter % 2 * 2 + run;
+        }
+        for (uint32_t word = 0; word < 2; word++) {
+            __m512i scales = take_word(r, at + 192 + half * 8 + word * 4, packed);
+            for (uint32_t byte = 0; byte < 4; byte++) {
                 __m512i scale = _mm512_srai_epi32(_mm512_slli_epi32(scales, 24 - 8 * byte), 24);
-                put_scale(to, run, _mm512_mul_ps(d, _mm512_cvtepi32_ps(scale)));
+                put_scale(place_of(to, 2 * word + byte / 2), byte % 2, _mm512_mul_ps(d, _mm512_cvtepi32_ps(scale)));
             }
         }
     }
@@ -250,7 +265,7 @@ SYN_INLINE void expand_blocks(syn_place to, const syn_rows16 *r, uint32_t dtype,
 
 static void expand_half(syn_panel *panel, uint32_t half, const syn_rows16 *r, const syn_operand *w, uint32_t first,
                         uint32_t blocks, int is_raised) {
-    syn_place raised = {panel, NULL, 0, half, 1, 1}, plain = {panel, NULL, 0, half, 1, 0};
+    syn_place raised = {panel, NULL, 0, half, 1, 1, 0}, plain = {panel, NULL, 0, half, 1, 0, 0};
     if (r->packed && is_raised) expand_blocks(raised, r, w->dtype, w->cols, first, blocks, 1);
     else if (r->packed) expand_blocks(plain, r, w->dtype, w->cols, first, blocks, 1);
     else if (is_raised) expand_blocks(raised, r, w->dtype, w->cols, first, blocks, 0);

@@ -42,9 +42,8 @@ static void stream_f32(float *y, const syn_rows16 *r, uint32_t dtype, const floa
 
 /* a8/32: 16 packed rows of a weight times one row of x → y (16) */
 static void multiply_stream(float *y, const syn_rows16 *r, const syn_operand *w, const syn_tile *x, uint32_t blocks) {
-    __m512i zero = _mm512_setzero_si512();
-    syn_stream stream = {x, bias_of(w->dtype), {zero, zero}, _mm512_setzero_ps()};
-    syn_place to = {NULL, &stream, 0, 0, 1, 1};
+    syn_stream stream = {.x = x, .bias = bias_of(w->dtype)};
+    syn_place to = {NULL, &stream, 0, 0, 1, 1, 0};
     switch (w->dtype) {
     SYN_STREAM(SYN_Q8_0)
     SYN_STREAM(SYN_Q4_0)

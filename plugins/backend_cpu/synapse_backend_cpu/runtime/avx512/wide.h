@@ -13,7 +13,7 @@
 
 #define SYN_INLINE static inline __attribute__((always_inline))
 
-enum { LANES = 16, PANEL_ROWS = 2 * LANES, AHEAD_BYTES = 3072 };
+enum { LANES = 16, PANEL_ROWS = 2 * LANES, AHEAD_BYTES = 8192 };
 
 /* Where 16 rows of a matrix lie: row after row, or packed (pack.c). Rows behind the last one are the
  * last one again. */
@@ -52,10 +52,10 @@ SYN_INLINE __m512i take_four_rows(const syn_rows16 *r, uint32_t first, size_t at
     return _mm512_inserti32x4(v, _mm_loadu_si128((const void *)(r->row[first + 12] + at)), 3);
 }
 
-/* 64 bytes of packed rows. They are read one behind the other: each asks for those that will be read
- * when memory has answered. */
+/* 64 bytes of packed rows. They are read about one behind the other: each asks for those that will be
+ * read when memory has answered, to come as far as the second cache. */
 SYN_INLINE __m512i take_packed(const syn_rows16 *r, size_t at) {
-    _mm_prefetch((const char *)(r->packed + at + AHEAD_BYTES), _MM_HINT_T0);
+    _mm_prefetch((const char *)(r->packed + at + AHEAD_BYTES), _MM_HINT_T1);
     return _mm512_loadu_si512(r->packed + at);
 }
 
@@ -73,6 +73,22 @@ SYN_INLINE void take_piece(__m512i to[4], const syn_rows16 *r, size_t at, int pa
     to[1] = _mm512_unpackhi_epi64(ab_low, cd_low);
     to[2] = _mm512_unpacklo_epi64(ab_high, cd_high);
     to[3] = _mm512_unpackhi_epi64(ab_high, cd_high);
+}
+
+/* Bytes of each row from `at` on, read by words. */
+typedef struct {
+    const syn_rows16 *rows;
+    size_t at;
+    int packed;
+    __m512i piece[4];
+} syn_words;
+
+/* Words are asked for in rising order. Packed ones are read one by one, when they are needed: many reads
+ * at once would wait for each other, and memory then for the products. */
+SYN_INLINE __m512i word_of(syn_words *w, uint32_t i) {
+    if (w->packed) return take_packed(w->rows, (w->at + 4 * (size_t)i) * LANES);
+    if (i % 4 == 0) take_piece(w->piece, w->rows, w->at + 4 * (size_t)i, 0);
+    return w->piece[i % 4];
 }
 
 /* The 32 bits at `at` of each row. */

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import numpy as np
 import pytest
 
@@ -113,13 +115,17 @@ def test_cache_in_chunks_mixed_with_another_slot(dtype, mask, window, length):
         close(y, attend(q[rows], kr[:at], vr[:at], at - size, a))
 
 
+@pytest.mark.parametrize("dtype", ["f32", "f16", "bf16"])
+@pytest.mark.parametrize("shape", [(4, 2, 8), (2, 2, 136), (3, 1, 12)])
 @pytest.mark.parametrize(("mask", "window"), [(CAUSAL, 0), (WINDOW, 100)])
-def test_whole_equals_chunks_equals_steps_to_the_bit(mask, window):
-    a = attributes(4, 2, 8, mask, window)
-    q, k, v = numbers(530, 32), numbers(530, 16), numbers(530, 16)
-    whole = call(q, k, v, a, [0] * 530, range(530), Cache(16), threads=1)
+def test_whole_equals_chunks_equals_steps_to_the_bit(mask, window, shape, dtype):
+    heads, kv_heads, dim = shape
+    a = attributes(*shape, mask, window)
+    q, k, v = (numbers(530, n * dim) for n in (heads, kv_heads, kv_heads))
+    new = partial(Cache, kv_heads * dim, dtype)
+    whole = call(q, k, v, a, [0] * 530, range(530), new(), threads=1)
     for sizes in ([256, 274], [1] * 3 + [61, 300, 164, 1, 1]):
-        cache, at, parts = Cache(16), 0, []
+        cache, at, parts = new(), 0, []
         for size in sizes:
             rows, positions = slice(at, at + size), range(at, at + size)
             parts.append(call(q[rows], k[rows], v[rows], a, [2] * size, positions, cache, 3))

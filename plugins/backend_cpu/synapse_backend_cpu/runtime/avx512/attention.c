@@ -14,6 +14,8 @@
 
 enum { QUERIES = 4 * TILE_MOST };
 
+enum { FEW = 2 };  /* so few queries wait for memory, not for products */
+
 /* A thread's room. */
 typedef struct {
     float *panel;   /* (D + 8, 32) of keys */
@@ -57,11 +59,16 @@ typedef struct {
 } block;
 
 /* Keys or values [j, …) that lie one behind the other. */
-typedef struct { const uint8_t *data; size_t row_bytes; uint32_t dtype, count; } stretch;
+typedef struct {
+    const uint8_t *data;
+    size_t row_bytes;
+    uint32_t dtype, count;
+    const uint8_t *next;  /* where those behind them lie; NULL: there are none, or it is not known */
+} stretch;
 
 static stretch stretch_at(const block *b, uint32_t j, uint32_t end, int value) {
     size_t column = (size_t)b->kv_head * b->dim;
-    stretch s = {NULL, 0, SYN_F32, end - j};
+    stretch s = {NULL, 0, SYN_F32, end - j, NULL};
     if (!b->state) {
         const syn_operand *rows = &b->op->in[value ? 2 : 1];
         s.row_bytes = (size_t)rows->cols * 4;
@@ -90,6 +97,56 @@ static __m512 cap_scores(__m512 x, float cap) {
 /* Queries in the tile that begins at query i. */
 static uint32_t tile_queries(uint32_t n, uint32_t i) { return n - i < TILE_MOST ? n - i : TILE_MOST; }
 
+/* 16 bytes at `at` of keys [first, first + 16) → four vectors of 32 bits, lane = key; the same of the next
+ * keys are asked for, a quarter of a line with each piece. */
+SYN_INLINE void take_keys(__m512i to[4], const stretch *keys, uint32_t first, size_t at) {
+    const uint8_t *from = keys->data + first * keys->row_bytes + at, *next = keys->next;
+    size_t step = keys->row_bytes;
+    __m512i four[4];
+    for (uint32_t i = 0; i < 4; i++) {
+        const uint8_t *row = from + i * step;
+        four[i] = _mm512_castsi128_si512(_mm_loadu_si128((const void *)row));
+        four[i] = _mm512_inserti32x4(four[i], _mm_loadu_si128((const void *)(row + 4 * step)), 1);
+        four[i] = _mm512_inserti32x4(four[i], _mm_loadu_si128((const void *)(row + 8 * step)), 2);
+        four[i] = _mm512_inserti32x4(four[i], _mm_loadu_si128((const void *)(row + 12 * step)), 3);
+        if (next) _mm_prefetch((const char *)(next + (first + at / 16 % 4 * 4 + i) * step + at), _MM_HINT_T1);
+    }
+    turn_rows(to, four[0], four[1], four[2], four[3]);
+}
+
+SYN_INLINE void score_rows(float *y, const stretch *keys, uint32_t dtype, const float *q, uint32_t dim, uint32_t n) {
+    uint32_t size = dtype == SYN_F32 ? 4 : 2, each = 4 / size;
+    __m512 total[FEW][2];
+    for (uint32_t i = 0; i < n; i++) total[i][0] = total[i][1] = _mm512_setzero_ps();
+    for (uint32_t byte = 0; byte < dim * size; byte += 16) {
+        __m512i piece[2][4];
+        for (uint32_t h = 0; h < 2; h++) take_keys(piece[h], keys, h * LANES, byte);
+        for (uint32_t place = 0; place < 8; place++) {
+            uint32_t word = place / 2, h = place % 2;
+            __m512 number[2];
+            take_numbers(number, piece[h][word], dtype);
+            for (uint32_t c = 0; c < each; c++)
+                for (uint32_t i = 0; i < n; i++) {
+                    __m512 x = _mm512_set1_ps(q[((size_t)byte / size + word * each + c) * n + i]);
+                    total[i][h] = _mm512_fmadd_ps(x, number[c], total[i][h]);
+                }
+        }
+    }
+    for (uint32_t i = 0; i < n; i++)
+        for (uint32_t h = 0; h < 2; h++)
+            _mm512_storeu_ps(y + i * PANEL_ROWS + h * LANES, _mm512_add_ps(_mm512_setzero_ps(), total[i][h]));
+}
+
+/* Products of 32 keys with one or two queries q (D, n) → y (n, 32), by columns in rising order: straight
+ * from memory, without a panel. */
+static void score_few(float *y, const stretch *keys, const float *q, uint32_t dim, uint32_t n) {
+#define SCORE(type) (n == 1 ? score_rows(y, keys, type, q, dim, 1) : score_rows(y, keys, type, q, dim, 2))
+    if (keys->dtype == SYN_F32) SCORE(SYN_F32);
+    else if (keys->dtype == SYN_F16) SCORE(SYN_F16);
+    else SCORE(SYN_BF16);
+#undef SCORE
+}
+
 /* Scores of all queries for the keys [from, end) of a piece → score (n, 256), -inf where a row does
  * not see. */
 static void score_piece(const block *b, const room *r, uint32_t from, uint32_t end) {
@@ -99,14 +156,19 @@ static void score_piece(const block *b, const room *r, uint32_t from, uint32_t e
         stop = j - j % PANEL_ROWS + PANEL_ROWS < end ? j - j % PANEL_ROWS + PANEL_ROWS : end;
         stretch keys = stretch_at(b, j, stop, 0);
         if (keys.data) {
-            syn_rows16 low = rows_at(keys.data, keys.row_bytes, 0, keys.count);
-            syn_rows16 high = rows_at(keys.data, keys.row_bytes, LANES, keys.count);
-            expand_floats(r->panel, 0, &low, keys.dtype, 0, b->dim);
-            if (keys.count > LANES) expand_floats(r->panel, 1, &high, keys.dtype, 0, b->dim);
-            __builtin_memset(r->product, 0, (size_t)b->n * PANEL_ROWS * 4);
-            for (uint32_t i = 0; i < b->n; i += TILE_MOST)
-                multiply_f32(r->product + (size_t)i * PANEL_ROWS, r->panel, r->q + (size_t)i * b->dim, b->dim,
-                             tile_queries(b->n, i));
+            if (stop < end) keys.next = stretch_at(b, stop, end, 0).data;
+            if (b->n <= FEW && b->dim % 8 == 0 && keys.count == PANEL_ROWS) {
+                score_few(r->product, &keys, r->q, b->dim, b->n);
+            } else {
+                syn_rows16 low = rows_at(keys.data, keys.row_bytes, 0, keys.count);
+                syn_rows16 high = rows_at(keys.data, keys.row_bytes, LANES, keys.count);
+                expand_floats(r->panel, 0, &low, keys.dtype, 0, b->dim);
+                if (keys.count > LANES) expand_floats(r->panel, 1, &high, keys.dtype, 0, b->dim);
+                __builtin_memset(r->product, 0, (size_t)b->n * PANEL_ROWS * 4);
+                for (uint32_t i = 0; i < b->n; i += TILE_MOST)
+                    multiply_f32(r->product + (size_t)i * PANEL_ROWS, r->panel, r->q + (size_t)i * b->dim, b->dim,
+                                 tile_queries(b->n, i));
+            }
         }
         for (uint32_t i = 0; i < b->n; i++) {
             uint32_t row = i / b->heads;
@@ -169,6 +231,21 @@ static softmax soften_piece(float *score, uint32_t from, uint32_t to) {
     return (softmax){most, _mm512_reduce_add_ps(sum)};
 }
 
+/* Of few queries the sums of up to 128 columns stay in registers, so that a value is read once, from its
+ * first byte to its last. */
+enum { WHOLE = 8, AHEAD_ROWS = 12 };
+
+/* Ask for the columns at `byte` of row j of a stretch, which may lie in the next one. */
+SYN_INLINE void ask_for(const stretch *v, uint32_t j, uint32_t byte, uint32_t vectors) {
+    const uint8_t *at = v->data + j * v->row_bytes;
+    if (j >= v->count) {
+        if (!v->next) return;
+        at = v->next + (j - v->count) * v->row_bytes;
+    }
+    for (uint32_t i = 0; i < vectors * LANES * (v->dtype == SYN_F32 ? 4 : 2); i += 64)
+        _mm_prefetch((const char *)(at + byte + i), _MM_HINT_T0);
+}
+
 /* 16 numbers of a value. */
 SYN_INLINE __m512 value_lanes(const uint8_t *at, uint32_t dtype, uint32_t column, __mmask16 lanes) {
     if (dtype == SYN_F32) return _mm512_maskz_loadu_ps(lanes, (const float *)(const void *)at + column);
@@ -177,34 +254,40 @@ SYN_INLINE __m512 value_lanes(const uint8_t *at, uint32_t dtype, uint32_t column
     return _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_cvtepu16_epi32(half), 16));
 }
 
-/* Columns [column, column + 32) of sum (n, D) += weights (n, 256, from `place` on) · values of a stretch. */
+/* Columns [column, column + 16 · vectors) of sum (n, D) += weights (n, 256, from `place` on) · values of a
+ * stretch. */
 SYN_INLINE void weigh_columns(float *sum, const float *weight, const stretch *v, uint32_t column, uint32_t dim,
-                              uint32_t dtype, uint32_t n) {
-    __mmask16 lanes[2] = {lanes_of(column, dim), lanes_of(column + LANES, dim)};
-    __m512 total[TILE_MOST][2];
+                              uint32_t dtype, uint32_t n, uint32_t vectors) {
+    __mmask16 lanes[WHOLE];
+    __m512 total[2 * TILE_MOST];
+    for (uint32_t h = 0; h < vectors; h++) lanes[h] = lanes_of(column + h * LANES, dim);
     for (uint32_t i = 0; i < n; i++)
-        for (uint32_t h = 0; h < 2; h++)
-            total[i][h] = _mm512_maskz_loadu_ps(lanes[h], sum + (size_t)i * dim + column + h * LANES);
+        for (uint32_t h = 0; h < vectors; h++)
+            total[i * vectors + h] = _mm512_maskz_loadu_ps(lanes[h], sum + (size_t)i * dim + column + h * LANES);
     for (uint32_t j = 0; j < v->count; j++) {
         const uint8_t *at = v->data + j * v->row_bytes;
-        __m512 v0 = value_lanes(at, dtype, column, lanes[0]), v1 = value_lanes(at, dtype, column + LANES, lanes[1]);
+        if (n <= FEW) ask_for(v, j + AHEAD_ROWS, column * (dtype == SYN_F32 ? 4 : 2), vectors);
 #pragma clang loop unroll(full)
-        for (uint32_t i = 0; i < n; i++) {
-            __m512 w = _mm512_set1_ps(weight[(size_t)i * PIECE + j]);
-            total[i][0] = _mm512_fmadd_ps(w, v0, total[i][0]);
-            total[i][1] = _mm512_fmadd_ps(w, v1, total[i][1]);
+        for (uint32_t h = 0; h < vectors; h++) {
+            __m512 value = value_lanes(at, dtype, column + h * LANES, lanes[h]);
+#pragma clang loop unroll(full)
+            for (uint32_t i = 0; i < n; i++) {
+                __m512 w = _mm512_set1_ps(weight[(size_t)i * PIECE + j]);
+                total[i * vectors + h] = _mm512_fmadd_ps(w, value, total[i * vectors + h]);
+            }
         }
     }
     for (uint32_t i = 0; i < n; i++)
-        for (uint32_t h = 0; h < 2; h++)
-            _mm512_mask_storeu_ps(sum + (size_t)i * dim + column + h * LANES, lanes[h], total[i][h]);
+        for (uint32_t h = 0; h < vectors; h++)
+            _mm512_mask_storeu_ps(sum + (size_t)i * dim + column + h * LANES, lanes[h], total[i * vectors + h]);
 }
 
 SYN_INLINE void weigh_queries(float *sum, const float *weight, const stretch *v, uint32_t dim, uint32_t n) {
-    for (uint32_t column = 0; column < dim; column += PANEL_ROWS) {
-        if (v->dtype == SYN_F32) weigh_columns(sum, weight, v, column, dim, SYN_F32, n);
-        else if (v->dtype == SYN_F16) weigh_columns(sum, weight, v, column, dim, SYN_F16, n);
-        else weigh_columns(sum, weight, v, column, dim, SYN_BF16, n);
+    uint32_t vectors = n <= FEW ? WHOLE : 2;
+    for (uint32_t column = 0; column < dim; column += vectors * LANES) {
+        if (v->dtype == SYN_F32) weigh_columns(sum, weight, v, column, dim, SYN_F32, n, vectors);
+        else if (v->dtype == SYN_F16) weigh_columns(sum, weight, v, column, dim, SYN_F16, n, vectors);
+        else weigh_columns(sum, weight, v, column, dim, SYN_BF16, n, vectors);
     }
 }
 
@@ -221,6 +304,7 @@ static void weigh(const room *r, uint32_t first, uint32_t n, uint32_t place, con
 static void weigh_keys(const block *b, const room *r, uint32_t from, uint32_t end, uint32_t first, uint32_t last) {
     for (uint32_t j = from; j < end;) {
         stretch v = stretch_at(b, j, end, 1);
+        if (j + v.count < end) v.next = stretch_at(b, j + v.count, end, 1).data;
         for (uint32_t i = first * b->heads; v.data && i < last * b->heads; i += TILE_MOST)
             weigh(r, i, tile_queries(last * b->heads, i), j % PIECE, &v, b->dim);
         j += v.count;

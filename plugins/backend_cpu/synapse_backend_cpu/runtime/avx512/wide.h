@@ -59,20 +59,24 @@ SYN_INLINE __m512i take_packed(const syn_rows16 *r, size_t at) {
     return _mm512_loadu_si512(r->packed + at);
 }
 
-/* The 16 bytes at `at` of each row → four vectors of 32 bits, lane = row. */
-SYN_INLINE void take_piece(__m512i to[4], const syn_rows16 *r, size_t at, int packed) {
-    if (packed) {
-        for (uint32_t i = 0; i < 4; i++) to[i] = take_packed(r, at * LANES + i * 64);
-        return;
-    }
-    __m512i a = take_four_rows(r, 0, at), b = take_four_rows(r, 1, at);
-    __m512i c = take_four_rows(r, 2, at), d = take_four_rows(r, 3, at);
+/* 16 bytes of rows 0, 4, 8, 12, of rows 1, 5, 9, 13, and so on → four vectors of 32 bits, lane = row. */
+SYN_INLINE void turn_rows(__m512i to[4], __m512i a, __m512i b, __m512i c, __m512i d) {
     __m512i ab_low = _mm512_unpacklo_epi32(a, b), ab_high = _mm512_unpackhi_epi32(a, b);
     __m512i cd_low = _mm512_unpacklo_epi32(c, d), cd_high = _mm512_unpackhi_epi32(c, d);
     to[0] = _mm512_unpacklo_epi64(ab_low, cd_low);
     to[1] = _mm512_unpackhi_epi64(ab_low, cd_low);
     to[2] = _mm512_unpacklo_epi64(ab_high, cd_high);
     to[3] = _mm512_unpackhi_epi64(ab_high, cd_high);
+}
+
+/* The 16 bytes at `at` of each row → four vectors of 32 bits, lane = row. */
+SYN_INLINE void take_piece(__m512i to[4], const syn_rows16 *r, size_t at, int packed) {
+    if (packed) {
+        for (uint32_t i = 0; i < 4; i++) to[i] = take_packed(r, at * LANES + i * 64);
+        return;
+    }
+    turn_rows(to, take_four_rows(r, 0, at), take_four_rows(r, 1, at), take_four_rows(r, 2, at),
+              take_four_rows(r, 3, at));
 }
 
 /* Bytes of each row from `at` on, read by words. */
@@ -101,6 +105,16 @@ SYN_INLINE __m512i take_word(const syn_rows16 *r, size_t at, int packed) {
 SYN_INLINE __m512 low_half(__m512i v) { return _mm512_cvtph_ps(_mm512_cvtepi32_epi16(v)); }
 
 SYN_INLINE __m512 high_half(__m512i v) { return low_half(_mm512_srli_epi32(v, 16)); }
+
+/* A lane's 32 bits → its number, or its two. */
+SYN_INLINE void take_numbers(__m512 to[2], __m512i bits, uint32_t dtype) {
+    to[0] = to[1] = _mm512_castsi512_ps(bits);
+    if (dtype == SYN_F16) to[0] = low_half(bits), to[1] = high_half(bits);
+    if (dtype == SYN_BF16) {
+        to[0] = _mm512_castsi512_ps(_mm512_slli_epi32(bits, 16));
+        to[1] = _mm512_castsi512_ps(_mm512_and_si512(bits, _mm512_set1_epi32((int32_t)0xffff0000)));
+    }
+}
 
 /* The float16 at `at` of each row; of rows that are not packed it reads two bytes more, behind or
  * before it. */

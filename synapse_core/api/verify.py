@@ -17,9 +17,9 @@ from synapse_core.formats import format_of_code
 from synapse_core.generate import log_softmax
 from synapse_core.hookspecs import Registry
 from synapse_core.program import Program, Tables, open_program
-from synapse_core.program.records import DTYPE_CODES, STATE_KV
+from synapse_core.program.records import KV_CODES, STATE_KV
 
-F32 = DTYPE_CODES["f32"]
+F32 = KV_CODES["f32"]
 
 # What float32 implementations may differ by, in standard deviations of the logits (DESIGN.md).
 FLOAT_TOLERANCE = 2e-4

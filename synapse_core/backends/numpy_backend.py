@@ -185,12 +185,12 @@ def _states_in(steps: tuple[Step, ...]) -> dict[str, StateType]:
 
 
 def _kv_type(executable: Executable, truth: bool) -> str:
-    from synapse_core.program.records import DTYPE_CODES, STATE_KV
+    from synapse_core.program.records import KV_CODES, STATE_KV
     from synapse_core.program.tables import Tables
 
     if truth:
         return "f32"
     for state in Tables.of(executable.program.image).states:
         if int(state["kind"]) == STATE_KV:
-            return {code: name for name, code in DTYPE_CODES.items()}[int(state["dtype"])]
+            return {code: name for name, code in KV_CODES.items()}[int(state["dtype"])]
     return "f32"

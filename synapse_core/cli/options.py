@@ -69,7 +69,7 @@ def holding_options(command: Command) -> Command:
     """Add how products and states are held, without the weights' format."""
     options = (
         click.option("--arith", help="Arithmetic of products: f32, bf16, a8/32, a8/row."),
-        click.option("--kv", help="Type of keys and values: f32, f16, bf16."),
+        click.option("--kv", help="Type of keys and values: f32, f16, bf16, q8_0."),
         click.option("--ctx", "context", type=int, help="Positions to plan memory for."),
     )
     return _all(options, command)

@@ -112,7 +112,9 @@ class GroupedQueryAttention:
         if self.source == "call":
             return None
         width = self.kv_heads * self.head_dim
-        return g.graph.state(StateType(w.name("kv"), "kv", width, width, self.window))
+        return g.graph.state(
+            StateType(w.name("kv"), "kv", width, width, self.window, self.head_dim)
+        )
 
 
 @attrs.frozen(kw_only=True)

@@ -72,7 +72,8 @@ class StateType:
     """What a slot remembers between calls.
 
     kind "kv":        `width` numbers of K and `width_v` of V for each position, in pages;
-                      `window` 0 keeps all positions, else the last `window` are enough.
+                      `window` 0 keeps all positions, else the last `window` are enough. Of each
+                      head are `head_dim` numbers (0: all), which share no block of a KV type.
     kind "recurrent": `width` float32 numbers a slot, zero before position 0.
     """
 
@@ -81,6 +82,7 @@ class StateType:
     width: int
     width_v: int = 0
     window: int = 0
+    head_dim: int = 0
 
 
 OperandType = TensorType | WeightType | StateType | None

@@ -24,7 +24,8 @@ NO_PAGE = 0xFFFFFFFF
 ARENA_ALIGN = 64
 
 DTYPE_CODES = MappingProxyType({"f32": 1, "f16": 2, "bf16": 3, "i32": 4})
-DTYPE_BYTES = MappingProxyType({"f32": 4, "f16": 2, "bf16": 2, "i32": 4})
+# Of keys and values: those of tensors, and a format of weights.
+KV_CODES = MappingProxyType({"f32": 1, "f16": 2, "bf16": 3, "q8_0": 6})
 LAYOUT_ROWS = 0
 
 NONE, TENSOR, WEIGHT, STATE = range(4)

@@ -7,6 +7,7 @@ from collections.abc import Iterable
 import attrs
 
 from synapse_core.errors import GraphError
+from synapse_core.formats import format_named
 from synapse_core.ops import StateType
 from synapse_core.program import records as r
 
@@ -25,8 +26,8 @@ class StateTable:
     @classmethod
     def plan(cls, states: Iterable[StateType], kv: str) -> StateTable:
         """Place every state; `kv` is the type of keys and values."""
-        if kv not in ("f32", "f16", "bf16"):
-            raise GraphError(f"KV type {kv!r}: must be f32, f16 or bf16")
+        if kv not in r.KV_CODES:
+            raise GraphError(f"KV type {kv!r}: must be one of {', '.join(r.KV_CODES)}")
         table = cls()
         for state in states:
             table.names[state.name] = len(table.records)
@@ -52,8 +53,15 @@ class StateTable:
             self.slot_bytes = r.align(offset + size, STATE_ALIGN)
             return (offset, size, r.STATE_RECURRENT, 0, r.DTYPE_CODES["f32"], state.width, 0, 0)
         offset = self.group_bytes.get(state.window, 0)
-        size = r.PAGE_ROWS * (state.width + state.width_v) * r.DTYPE_BYTES[kv]
+        format = format_named(kv)
+        head = state.head_dim or state.width
+        if not all(format.accepts(n) for n in (head, state.width, state.width_v)):
+            raise GraphError(
+                f"KV type {kv}: state {state.name!r} has heads of {head} numbers,"
+                " expected a multiple of 32; take f16"
+            )
+        size = r.PAGE_ROWS * (format.row_bytes(state.width) + format.row_bytes(state.width_v))
         self.group_bytes[state.window] = r.align(offset + size, STATE_ALIGN)
         group = list(self.group_bytes).index(state.window)
-        code = r.DTYPE_CODES[kv]
+        code = r.KV_CODES[kv]
         return (offset, size, r.STATE_KV, group, code, state.width, state.width_v, 0)

@@ -171,6 +171,9 @@ def _attention() -> Iterator[Case]:
             for heads, kv_heads, head_dim, cap in ((4, 2, 6, 0.0), (3, 1, 8, 2.0)):
                 name = f"attention[cache,{kv},{mask}{window or ''},{heads}/{kv_heads}]"
                 yield _attend(name, heads, kv_heads, head_dim, cap, mask, window, kv)
+    for heads, kv_heads, mask, window in ((2, 1, "causal", 0), (2, 2, "window", 70)):
+        name = f"attention[cache,q8_0,{mask},{heads}/{kv_heads}]"
+        yield _attend(name, heads, kv_heads, 32, 0.0, mask, window, "q8_0")
     for mask, window in (("causal", 0), ("window", 2), ("full", 0)):
         yield _attend(f"attention[call,{mask}]", 3, 3, 5, 0.0, mask, window, None)
 

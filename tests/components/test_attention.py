@@ -78,7 +78,7 @@ def test_a_window_limits_the_mask_and_what_the_state_keeps() -> None:
     builder = build(SlidingWindow(heads=2, kv_heads=1, head_dim=6, window=5))
     (node,) = [n for n in builder.functions["forward"].nodes if n.op == "attention"]
     assert (node.options["mask"], node.options["window"]) == ("window", 5)
-    assert builder.states == {"a.kv": StateType("a.kv", "kv", 6, 6, 5)}
+    assert builder.states == {"a.kv": StateType("a.kv", "kv", 6, 6, 5, 6)}
 
 
 def test_attention_over_the_call_keeps_nothing() -> None:

@@ -2,7 +2,7 @@
  * same 36 words. Freestanding: an entry point by system calls for Linux, an export for wasm. */
 #include "syn_kernel.h"
 
-enum { BYTES = 1 << 18, WORDS = 36 };
+enum { BYTES = 1 << 18, WORDS = 37 };
 extern const syn_kernel *const syn_core_kernels[];
 static uint8_t memory[BYTES] __attribute__((aligned(64)));
 static uint8_t pool[BYTES] __attribute__((aligned(64)));
@@ -112,15 +112,16 @@ static uint32_t linear(uint32_t arith, uint32_t format) {
 }
 
 static uint32_t attention(uint32_t dtype, uint32_t mask, float cap) {
-    begin(4, 1, 4, 2, 12, mask);
+    uint32_t dim = dtype == SYN_Q8_0 ? 32 : 12;
+    begin(4, 1, 4, 2, dim, mask);
     attributes[4] = mask == 1 ? 3 : 0; attributes[5] = syn_bits(0.29f); attributes[6] = syn_bits(cap);
-    tensor(&op.in[0], 8, 48, 1);
-    tensor(&op.in[1], 8, 24, 1);
-    tensor(&op.in[2], 8, 24, 1);
-    uint64_t bytes = 128 * 24 * syn_state_size(dtype);
-    if (dtype) op.in[3] = (syn_operand){.kind = SYN_STATE, .dtype = dtype, .cols = 24, .width_v = 24,
+    tensor(&op.in[0], 8, 4 * dim, 1);
+    tensor(&op.in[1], 8, 2 * dim, 1);
+    tensor(&op.in[2], 8, 2 * dim, 1);
+    uint64_t bytes = 128 * syn_state_bytes(dtype, 2 * dim);
+    if (dtype) op.in[3] = (syn_operand){.kind = SYN_STATE, .dtype = dtype, .cols = 2 * dim, .width_v = 2 * dim,
                                         .state_kind = SYN_STATE_KV, .bytes = bytes, .page_bytes = bytes};
-    tensor(&op.out[0], 8, 48, 1);
+    tensor(&op.out[0], 8, 4 * dim, 1);
     return hash("attention");
 }
 
@@ -151,6 +152,7 @@ static uint32_t *all(void) {
     words[n++] = attention(SYN_F16, 0, 5.0f);
     words[n++] = attention(SYN_BF16, 1, 0.0f);
     words[n++] = attention(SYN_F32, 2, 0.0f);
+    words[n++] = attention(SYN_Q8_0, 0, 0.0f);
     for (uint32_t kind = 0; kind < 4; kind++) words[n++] = plain("activation", kind, 1);
     words[n++] = plain("gated_activation", 6, 2);
     begin(2, 1, 16, 12, 0, syn_bits(1.5f));

@@ -192,7 +192,7 @@ class Cache:
 
     @property
     def bytes(self) -> int:
-        return 128 * self.width * (4 if self.dtype == "f32" else 2)
+        return 128 * format_named(self.dtype).row_bytes(self.width)
 
     @property
     def page_bytes(self) -> int:

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from functools import partial
+from itertools import product
 
 import numpy as np
 import pytest
+
+from synapse_core.formats import Q8_0
 
 from .kernel_harness import Cache, check, like, run, run_same, tensor
 
@@ -92,16 +95,19 @@ def rounded(x, dtype):
     if dtype == "bf16":
         bits = x.view(np.uint32)
         return ((bits + 0x7FFF + (bits >> 16 & 1)) >> 16 << 16).view(np.float32)
+    if dtype == "q8_0":
+        return Q8_0.decode(Q8_0.encode(x), x.shape[1])
     return x
 
 
-@pytest.mark.parametrize("dtype", ["f32", "f16", "bf16"])
+@pytest.mark.parametrize("dtype", ["f32", "f16", "bf16", "q8_0"])
 @pytest.mark.parametrize(("mask", "window"), [(CAUSAL, 0), (WINDOW, 70), (FULL, 0)])
 @pytest.mark.parametrize("length", [6, 300])
 def test_cache_in_chunks_mixed_with_another_slot(dtype, mask, window, length):
-    a = attributes(4, 2, 6, mask, window, cap=0.0)
-    q, k, v = numbers(length, 24), numbers(length, 12), numbers(length, 12)
-    cache = Cache(12, dtype)
+    dim = 32 if dtype == "q8_0" else 6
+    a = attributes(4, 2, dim, mask, window, cap=0.0)
+    q, k, v = (numbers(length, n * dim) for n in (4, 2, 2))
+    cache = Cache(2 * dim, dtype)
     kr, vr = rounded(k, dtype), rounded(v, dtype)
     at = 0
     for size in (1, 3, length - 5, 1):
@@ -115,8 +121,13 @@ def test_cache_in_chunks_mixed_with_another_slot(dtype, mask, window, length):
         close(y, attend(q[rows], kr[:at], vr[:at], at - size, a))
 
 
-@pytest.mark.parametrize("dtype", ["f32", "f16", "bf16"])
-@pytest.mark.parametrize("shape", [(4, 2, 8), (2, 2, 136), (3, 1, 12)])
+@pytest.mark.parametrize(
+    ("shape", "dtype"),
+    [
+        *product([(4, 2, 8), (2, 2, 136), (3, 1, 12)], ["f32", "f16", "bf16"]),
+        *product([(2, 1, 96), (2, 2, 160)], ["f16", "q8_0"]),
+    ],
+)
 @pytest.mark.parametrize(("mask", "window"), [(CAUSAL, 0), (WINDOW, 100)])
 def test_whole_equals_chunks_equals_steps_to_the_bit(mask, window, shape, dtype):
     heads, kv_heads, dim = shape
@@ -131,6 +142,19 @@ def test_whole_equals_chunks_equals_steps_to_the_bit(mask, window, shape, dtype)
             parts.append(call(q[rows], k[rows], v[rows], a, [2] * size, positions, cache, 3))
             at += size
         np.testing.assert_array_equal(np.concatenate(parts).view(np.uint32), whole.view(np.uint32))
+
+
+def test_q8_0_keys_are_the_format_s_own_bytes():
+    """Halves are rounded away from zero; tiny and huge numbers have a scale of float16 still."""
+    rows = numbers(4, 64) * np.float32([[1], [1e-30], [1e30], [0]])
+    rows[0, :5] = [127, 0.5, -0.5, 1.5, -2.5]
+    a = attributes(2, 2, 32)
+    cache = Cache(64, "q8_0", slots=1)
+    call(numbers(4, 64), rows, -rows, a, [0] * 4, range(4), cache, 1)
+    page = cache.pool[cache.table[0, 0], cache.offset :]
+    keys, values = page[: 64 * 68].reshape(64, 68), page[64 * 68 : 128 * 68].reshape(64, 68)
+    np.testing.assert_array_equal(keys[:4], Q8_0.encode(rows))
+    np.testing.assert_array_equal(values[:4], Q8_0.encode(-rows))
 
 
 def test_a_smaller_position_truncates():

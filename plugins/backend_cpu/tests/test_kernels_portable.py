@@ -13,7 +13,7 @@ from .machines.tools import demand, no_module, no_program
 
 SOURCES = [Path(__file__).with_name("kernel_digest.c"), *sorted((RUNTIME / "kernels").glob("*.c"))]
 BARE = Path(__file__).with_name("machines") / "bare.c"
-WORDS = 36
+WORDS = 37
 LINUX = ("-nostdlib", "-static", "-DENTRY", "-Wl,-e,start")
 TARGETS = {
     "riscv32": (

@@ -137,19 +137,21 @@ static int check_weights(const syn_program *p, syn_error *error) {
     return SYN_OK;
 }
 
-static uint32_t dtype_bytes(uint32_t dtype) {
-    if (dtype == SYN_F32) return 4;
-    return dtype == SYN_F16 || dtype == SYN_BF16 ? 2 : 0;
+/* Can a state hold n numbers in this way? */
+static int holds(uint32_t dtype, uint32_t n) {
+    if (dtype == SYN_Q8_0) return n % 32 == 0;
+    return dtype == SYN_F32 || dtype == SYN_F16 || dtype == SYN_BF16;
 }
 
 static int check_state(const syn_program *p, const syn_state *s) {
     const syn_group *groups = syn_table(p, SYN_SEC_GROUPS);
     uint64_t room, least;
-    if (s->width < 1 || s->width > 0xffffff || s->width_v > 0xffffff || !dtype_bytes(s->dtype)) return 0;
+    if (s->width < 1 || s->width > 0xffffff || s->width_v > 0xffffff) return 0;
+    if (!holds(s->dtype, s->width) || !holds(s->dtype, s->width_v)) return 0;
     if (s->kind == SYN_STATE_KV) {
         if (s->group >= syn_count(p, SYN_SEC_GROUPS) || s->width_v < 1) return 0;
         room = groups[s->group].page_bytes;
-        least = (uint64_t)SYN_PAGE_ROWS * (s->width + s->width_v) * dtype_bytes(s->dtype);
+        least = (uint64_t)SYN_PAGE_ROWS * syn_state_bytes(s->dtype, (size_t)s->width + s->width_v);
     } else {
         if (s->kind != SYN_STATE_RECURRENT || s->dtype != SYN_F32) return 0;
         room = p->header->slot_bytes;

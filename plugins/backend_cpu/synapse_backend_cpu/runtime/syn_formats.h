@@ -50,6 +50,11 @@ static inline uint64_t syn_row_bytes(uint32_t format, uint32_t cols) {
     }
 }
 
+/* Bytes of n numbers of keys or values; of q8_0 n is a multiple of 32. */
+static inline size_t syn_state_bytes(uint32_t dtype, size_t n) {
+    return dtype == SYN_Q8_0 ? n / 32 * 34 : n * (dtype == SYN_F32 ? 4 : 2);
+}
+
 static inline float syn_half_at(const uint8_t *from) {
     return syn_from_f16(*(const syn_loose_u16 *)(const void *)from);
 }

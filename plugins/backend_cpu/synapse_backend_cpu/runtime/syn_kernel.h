@@ -103,9 +103,6 @@ static inline void syn_run_of(const syn_call *call, const syn_operand *o, uint32
     *end = b;
 }
 
-/* Bytes of one number of a state. */
-static inline uint32_t syn_state_size(uint32_t dtype) { return dtype == SYN_F32 ? 4 : 2; }
-
 /* A slot's recurrent memory: (width) numbers of the state's dtype, zero at position 0. */
 static inline uint8_t *syn_memory(const syn_call *call, const syn_operand *state, uint32_t slot) {
     return call->slots + (size_t)slot * (size_t)state->slot_bytes + (size_t)state->offset;
@@ -125,21 +122,39 @@ static inline uint8_t *syn_kv_page(const syn_call *call, const syn_operand *stat
 
 /* Where `position` lies in its page: k (width numbers), v (width_v numbers). */
 static inline uint8_t *syn_kv_key(const syn_operand *state, uint8_t *page, uint32_t position) {
-    return page + (size_t)(position % SYN_PAGE_ROWS) * state->cols * syn_state_size(state->dtype);
+    return page + (size_t)(position % SYN_PAGE_ROWS) * syn_state_bytes(state->dtype, state->cols);
 }
 
 static inline uint8_t *syn_kv_value(const syn_operand *state, uint8_t *page, uint32_t position) {
-    size_t number = (size_t)SYN_PAGE_ROWS * state->cols
-                  + (size_t)(position % SYN_PAGE_ROWS) * state->width_v;
-    return page + number * syn_state_size(state->dtype);
+    size_t keys = SYN_PAGE_ROWS * syn_state_bytes(state->dtype, state->cols);
+    return page + keys + (size_t)(position % SYN_PAGE_ROWS) * syn_state_bytes(state->dtype, state->width_v);
 }
 
 /* ---- run: numbers ---- */
 
-/* n float32 numbers from and to f32, f16 or bf16. */
+/* 32 numbers → a block of q8_0: a float16 scale max |x| / 127, codes rounded with halves away from zero. */
+static inline void syn_encode_q8_0(uint8_t *block, const float *x) {
+    float most = 0.0f;
+    for (uint32_t i = 0; i < 32; i++) {
+        float size = x[i] < 0.0f ? -x[i] : x[i];
+        most = size > most ? size : most;
+    }
+    float scale = most / 127.0f, inverse = scale == 0.0f ? 0.0f : 1.0f / scale;
+    *(syn_loose_u16 *)(void *)block = syn_to_f16(scale);
+    for (uint32_t i = 0; i < 32; i++) {
+        float number = x[i] * inverse;
+        number = number > 127.0f ? 127.0f : number >= -127.0f ? number : number < -127.0f ? -127.0f : 0.0f;
+        int32_t whole = (int32_t)number;
+        float rest = number - (float)whole;
+        block[2 + i] = (uint8_t)(whole + (rest >= 0.5f) - (rest <= -0.5f));
+    }
+}
+
+/* n float32 numbers from and to f32, f16, bf16 or q8_0. */
 static inline void syn_decode(float *y, const void *x, uint32_t dtype, uint32_t n) {
     const syn_loose_u16 *half = x;
     if (dtype == SYN_F32) __builtin_memcpy(y, x, (size_t)n * 4);
+    else if (dtype == SYN_Q8_0) syn_decode_blocks(y, dtype, x, n);
     else if (dtype == SYN_F16) for (uint32_t i = 0; i < n; i++) y[i] = syn_from_f16(half[i]);
     else for (uint32_t i = 0; i < n; i++) y[i] = syn_from_bf16(half[i]);
 }
@@ -147,6 +162,7 @@ static inline void syn_decode(float *y, const void *x, uint32_t dtype, uint32_t 
 static inline void syn_encode(void *y, const float *x, uint32_t dtype, uint32_t n) {
     syn_loose_u16 *half = y;
     if (dtype == SYN_F32) __builtin_memcpy(y, x, (size_t)n * 4);
+    else if (dtype == SYN_Q8_0) for (uint32_t i = 0; i < n; i += 32) syn_encode_q8_0((uint8_t *)y + i / 32 * 34, x + i);
     else if (dtype == SYN_F16) for (uint32_t i = 0; i < n; i++) half[i] = syn_to_f16(x[i]);
     else for (uint32_t i = 0; i < n; i++) half[i] = syn_to_bf16(x[i]);
 }

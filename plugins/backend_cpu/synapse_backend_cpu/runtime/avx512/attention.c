@@ -19,6 +19,7 @@ enum { FEW = 2 };  /* so few queries wait for memory, not for products */
 /* A thread's room. */
 typedef struct {
     float *panel;   /* (D + 8, 32) of keys */
+    float *decoded; /* (32, D): keys or values in blocks, as numbers */
     float *q;       /* tiles of (D, T): the queries, up to twelve side by side */
     float *score;   /* (n, 256) */
     float *product; /* (n, 32) */
@@ -28,7 +29,7 @@ typedef struct {
 
 static size_t room_floats(uint32_t dim) {
     size_t each = (size_t)3 * (dim + LANES) + PIECE + PANEL_ROWS;
-    return (size_t)(dim + 8) * PANEL_ROWS + QUERIES * each;
+    return (size_t)(2 * dim + 8) * PANEL_ROWS + QUERIES * each;
 }
 
 static uint64_t scratch_bytes(const syn_op *op, uint32_t threads) {
@@ -38,7 +39,8 @@ static uint64_t scratch_bytes(const syn_op *op, uint32_t threads) {
 static room room_at(float *at, uint32_t dim) {
     room r;
     r.panel = at;
-    r.score = r.panel + (size_t)(dim + 8) * PANEL_ROWS;
+    r.decoded = r.panel + (size_t)(dim + 8) * PANEL_ROWS;
+    r.score = r.decoded + (size_t)dim * PANEL_ROWS;
     r.product = r.score + (size_t)QUERIES * PIECE;
     r.q = r.product + (size_t)QUERIES * PANEL_ROWS;
     r.sum = r.q + (size_t)QUERIES * (dim + LANES);
@@ -79,12 +81,29 @@ static stretch stretch_at(const block *b, uint32_t j, uint32_t end, int value) {
     uint8_t *page = syn_kv_page(b->call, b->state, b->slot, j);
     if (s.count > left) s.count = left;
     s.dtype = b->state->dtype;
-    s.row_bytes = (size_t)b->state->cols * syn_state_size(s.dtype);
+    s.row_bytes = syn_state_bytes(s.dtype, b->state->cols);
     if (page) {
         page = value ? syn_kv_value(b->state, page, j) : syn_kv_key(b->state, page, j);
-        s.data = page + column * syn_state_size(s.dtype);
+        s.data = page + syn_state_bytes(s.dtype, column);
     }
     return s;
+}
+
+/* At most 32 rows of a stretch in blocks → the same as numbers; others as they are. dim columns */
+static stretch as_numbers(const stretch *s, float *decoded, uint32_t dim) {
+    if (s->dtype != SYN_Q8_0 || !s->data) return *s;
+    for (uint32_t j = 0; j < s->count; j++) {
+        const uint8_t *block = s->data + j * s->row_bytes;
+        for (uint32_t i = 0; i < dim; i += 32, block += 34) {
+            __m512 scale = _mm512_set1_ps(syn_half_at(block));
+            for (uint32_t h = 0; h < 32; h += LANES) {
+                __m128i code = _mm_loadu_si128((const void *)(block + 2 + h));
+                __m512 number = _mm512_cvtepi32_ps(_mm512_cvtepi8_epi32(code));
+                _mm512_storeu_ps(decoded + (size_t)j * dim + i + h, _mm512_mul_ps(scale, number));
+            }
+        }
+    }
+    return (stretch){(const uint8_t *)decoded, (size_t)dim * 4, SYN_F32, s->count, NULL};
 }
 
 static __m512 cap_scores(__m512 x, float cap) {
@@ -157,6 +176,7 @@ static void score_piece(const block *b, const room *r, uint32_t from, uint32_t e
         stretch keys = stretch_at(b, j, stop, 0);
         if (keys.data) {
             if (stop < end) keys.next = stretch_at(b, stop, end, 0).data;
+            keys = as_numbers(&keys, r->decoded, b->dim);
             if (b->n <= FEW && b->dim % 8 == 0 && keys.count == PANEL_ROWS) {
                 score_few(r->product, &keys, r->q, b->dim, b->n);
             } else {
@@ -304,7 +324,9 @@ static void weigh(const room *r, uint32_t first, uint32_t n, uint32_t place, con
 static void weigh_keys(const block *b, const room *r, uint32_t from, uint32_t end, uint32_t first, uint32_t last) {
     for (uint32_t j = from; j < end;) {
         stretch v = stretch_at(b, j, end, 1);
+        if (v.dtype == SYN_Q8_0 && v.count > PANEL_ROWS) v.count = PANEL_ROWS;
         if (j + v.count < end) v.next = stretch_at(b, j + v.count, end, 1).data;
+        v = as_numbers(&v, r->decoded, b->dim);
         for (uint32_t i = first * b->heads; v.data && i < last * b->heads; i += TILE_MOST)
             weigh(r, i, tile_queries(last * b->heads, i), j % PIECE, &v, b->dim);
         j += v.count;

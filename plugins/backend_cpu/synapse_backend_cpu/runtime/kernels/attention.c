@@ -47,7 +47,7 @@ static const float *key_numbers(const keys *s, uint32_t j, int value) {
     uint8_t *page = syn_kv_page(s->call, s->state, s->slot, j);
     if (!page) return NULL;
     page = value ? syn_kv_value(s->state, page, j) : syn_kv_key(s->state, page, j);
-    page += column * syn_state_size(s->state->dtype);
+    page += syn_state_bytes(s->state->dtype, column);
     if (s->state->dtype == SYN_F32) return (const float *)(void *)page;
     syn_decode(s->number, page, s->state->dtype, s->head_dim);
     return s->number;

@@ -10,12 +10,13 @@ enum { PIECE = 256 };  /* keys that have a maximum and a sum of their own */
 enum { BAD_OPERANDS = 1, BAD_HEADS = 2, BAD_Q = 3, BAD_K = 4, BAD_V = 5, BAD_OUTPUT = 6,
        BAD_ROWS = 7, BAD_MASK = 8, BAD_STATE = 9 };
 
-/* Does the state hold 64 rows of k and v, `cols` numbers each, within its page? */
-static inline int is_kv(const syn_operand *state, uint32_t cols) {
+/* Does the state hold 64 rows of k and v, `cols` numbers each, within its page? Blocks lie within heads. */
+static inline int is_kv(const syn_operand *state, uint32_t cols, uint32_t head_dim) {
     if (state->kind != SYN_STATE || state->state_kind != SYN_STATE_KV) return 0;
-    if (state->dtype != SYN_F32 && state->dtype != SYN_F16 && state->dtype != SYN_BF16) return 0;
+    if (state->dtype == SYN_Q8_0 ? head_dim % 32 != 0
+        : state->dtype != SYN_F32 && state->dtype != SYN_F16 && state->dtype != SYN_BF16) return 0;
     if (state->cols != cols || state->width_v != cols || state->group >= SYN_MAX_GROUPS) return 0;
-    uint64_t need = (uint64_t)cols * (2 * SYN_PAGE_ROWS) * syn_state_size(state->dtype);
+    uint64_t need = (uint64_t)(2 * SYN_PAGE_ROWS) * syn_state_bytes(state->dtype, cols);
     return need <= state->bytes && state->bytes <= state->page_bytes
         && state->offset <= state->page_bytes - state->bytes && state->offset % 4 == 0;
 }
@@ -36,7 +37,7 @@ static inline int attention_check(const syn_op *op) {
     if (syn_position_limit(q) == 0) return BAD_ROWS;
     if (a[MASK] > FULL || (a[MASK] == WINDOWED && a[WINDOW] == 0)) return BAD_MASK;
     if (op->inputs == 3 || op->in[3].kind == SYN_NONE) return 0;
-    return is_kv(&op->in[3], k->cols) && !syn_is_derived(q) ? 0 : BAD_STATE;
+    return is_kv(&op->in[3], k->cols, a[HEAD_DIM]) && !syn_is_derived(q) ? 0 : BAD_STATE;
 }
 
 /* Round this thread's share of the call's k and v into the pages. k, v (T, G·D) */

@@ -20,6 +20,7 @@ from synapse_core.generate import (
     ChatTemplate,
     Decoder,
     Generation,
+    Guesser,
     Message,
     RepetitionPenalty,
     Sampler,
@@ -105,13 +106,16 @@ class Model:
         stop: str | Sequence[str] = (),
         logprobs: int | None = None,
         overflow: str = "stop",
+        guesser: Guesser | None = None,
         stopped: Callable[[], bool] = lambda: False,
     ) -> Generation:
         """Continue a text or ids, or answer a conversation; iterate over the result for text.
 
         Nothing runs before the first piece is asked for. `sampler` goes before the options of
         drawing. The text ends before a string of `stop`; `logprobs` so many likeliest tokens are
-        kept for each one. `overflow` "error" raises when the context is full, "stop" ends.
+        kept for each one. `overflow` "error" raises when the context is full, "stop" ends. With a
+        `guesser` (`PromptLookup`, `DraftModel`) the same tokens come sooner where it guesses well;
+        the model must be loaded with `output_rows` for its guesses.
 
         Raises: UsageError; FileError when messages are given and the chat template fails.
         """
@@ -137,6 +141,7 @@ class Model:
             stop=(stop,) if isinstance(stop, str) else tuple(stop),
             top_logprobs=logprobs,
             overflow=overflow,
+            guesser=guesser,
         )
 
     def close(self) -> None:
@@ -166,6 +171,7 @@ def load(
     context: int | None = None,
     rows: int = PREFILL_ROWS,
     output_rows: int = OUTPUT_ROWS,
+    slots: int = 1,
     threads: int | None = None,
     tokenizer: str | None = None,
     memory_bytes: int | None = None,
@@ -191,6 +197,7 @@ def load(
         context=context,
         rows=rows,
         output_rows=output_rows,
+        slots=slots,
         memory_bytes=memory_bytes,
         tokenizer=tokenizer,
     )

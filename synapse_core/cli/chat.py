@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import attrs
 import click
 
+from synapse_core.cli.guessing import guess_options, guessers, room_for_guesses
 from synapse_core.cli.options import (
     backend_options,
     fetch,
@@ -24,7 +26,7 @@ from synapse_core.cli.stream import Interrupts, use_utf8, write_pieces
 
 if TYPE_CHECKING:
     from synapse_core.api import Model
-    from synapse_core.generate import ChatTemplate, RepetitionPenalty, Sampler
+    from synapse_core.generate import ChatTemplate, Guesser, RepetitionPenalty, Sampler
 
 INTERRUPTED = 130
 # The least room an answer should have; older exchanges make way for it.
@@ -35,6 +37,7 @@ LEAST_ROOM = 32
 @model_argument(required=False, pulls=True)
 @click.option("--system", help="Instructions that stand before the conversation.")
 @sampling_options
+@guess_options
 @backend_options
 @tokenizer_option
 @format_options
@@ -43,6 +46,8 @@ def chat(
     model: Path | None,
     system: str | None,
     count: int,
+    lookup: bool,
+    draft: Path | None,
     backend: str,
     threads: int | None,
     format: str | None,
@@ -61,9 +66,13 @@ def chat(
     from synapse_core.generate import ChatTemplate
 
     use_utf8()
-    options = {"format": format, "arith": arith, "kv": kv, "context": context}
+    options: dict[str, Any] = {"format": format, "arith": arith, "kv": kv, "context": context}
     options["tokenizer"] = tokenizer
-    with open_model(fetch(model), backend, threads=threads, output_rows=1, **options) as loaded:
+    options |= room_for_guesses(lookup, draft)
+    with (
+        open_model(fetch(model), backend, threads=threads, **options) as loaded,
+        guessers(loaded, lookup, draft, backend, threads) as guesser,
+    ):
         template = ChatTemplate.of(loaded.built.assets, str(loaded.built.path))
         chosen = Sampling(**sampling)
         talk = Conversation(
@@ -75,6 +84,7 @@ def chat(
             verbose,
             penalty=chosen.penalty(loaded),
             stop=chosen.stops(loaded),
+            guesser=guesser,
         )
         talk.reset()
         while (line := read_line()) is not None:
@@ -103,6 +113,7 @@ class Conversation:
     messages: list[dict[str, str]] = attrs.field(factory=list)
     penalty: RepetitionPenalty = attrs.field(kw_only=True)
     stop: tuple[str, ...] = ()
+    guesser: Callable[[], Guesser | None] = lambda: None
 
     def reset(self) -> None:
         """Forget everything but the instructions."""
@@ -127,6 +138,7 @@ class Conversation:
                 tokenizer=self.model.tokenizer,
                 stopped=interrupts.stopped,
                 penalty=self.penalty,
+                guesser=self.guesser(),
                 stop=self.stop,
             )
             read = write_pieces(generation) and write_pieces(["\n"])

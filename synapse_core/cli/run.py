@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from synapse_core.cli.guessing import guess_options, guessers, room_for_guesses
 from synapse_core.cli.options import (
     backend_options,
     fetch,
@@ -40,6 +41,7 @@ SILENCE_S = 0.2
 @click.option("-p", "--prompt", help="The text to continue; - reads it from stdin.")
 @click.option("--echo", is_flag=True, help="Print the prompt before its continuation.")
 @sampling_options
+@guess_options
 @backend_options
 @click.option(
     "--overflow",
@@ -64,6 +66,8 @@ def run(
     overflow: str,
     logprobs: int | None,
     count: int,
+    lookup: bool,
+    draft: Path | None,
     backend: str,
     threads: int | None,
     format: str | None,
@@ -85,10 +89,12 @@ def run(
         raise UsageError("--logprobs is part of the report: give --json too")
     use_utf8()
     text = _prompt(prompt)
-    options = {"format": format, "arith": arith, "kv": kv, "context": context}
+    options: dict[str, Any] = {"format": format, "arith": arith, "kv": kv, "context": context}
     options["tokenizer"] = tokenizer
+    options |= room_for_guesses(lookup, draft)
     with (
-        open_model(fetch(model), backend, threads=threads, output_rows=1, **options) as loaded,
+        open_model(fetch(model), backend, threads=threads, **options) as loaded,
+        guessers(loaded, lookup, draft, backend, threads) as guesser,
         Interrupts() as interrupts,
     ):
         chosen = Sampling(**sampling)
@@ -102,6 +108,7 @@ def run(
             stop=chosen.stops(loaded),
             logprobs=logprobs,
             overflow=overflow,
+            guesser=guesser(),
             stopped=interrupts.stopped,
         )
         if as_json:
@@ -163,6 +170,9 @@ def _report(model: Model, answer: Generation, text: str) -> dict[str, Any]:
         "seed": getattr(answer.sampler, "seed", None),
         "prefill_s": answer.prefill_s,
         "decode_s": answer.decode_s,
+        "guesses": {"made": answer.ahead.guessed, "right": answer.ahead.right}
+        if answer.ahead and answer.guesser
+        else None,
         "backend": model.backend,
         "family": model.built.family,
     }

@@ -5,6 +5,7 @@ from synapse_core.generate.chat import ChatTemplate, Message, check_messages
 from synapse_core.generate.clip_vocabulary import assets_of_clip, clean_caption, read_clip_merges
 from synapse_core.generate.decoder import Decoder, TextPorts
 from synapse_core.generate.gguf_vocabulary import assets_of_gguf
+from synapse_core.generate.guess import DraftModel, Guesser, PromptLookup, check_draft
 from synapse_core.generate.logprobs import TokenLogprob, log_softmax
 from synapse_core.generate.loop import (
     CONTEXT,
@@ -37,11 +38,14 @@ __all__ = [
     "STOP_STRING",
     "ChatTemplate",
     "Decoder",
+    "DraftModel",
     "Generation",
     "Greedy",
+    "Guesser",
     "JsonTokenizer",
     "Message",
     "Preprocessor",
+    "PromptLookup",
     "Random",
     "RepetitionPenalty",
     "Sampler",
@@ -57,6 +61,7 @@ __all__ = [
     "assets_of_gguf",
     "assets_of_host",
     "assets_of_sentencepiece",
+    "check_draft",
     "check_messages",
     "claiming_readers",
     "clean_caption",

@@ -11,6 +11,7 @@ from synapse_core.backends import Session
 from synapse_core.errors import UsageError
 from synapse_core.ops import I32, RowTable
 from synapse_core.program import FunctionTable, Program, Tables, functions_of
+from synapse_core.program.image import header_of
 from synapse_core.program.records import STATE_KV
 
 FORWARD = "forward"
@@ -62,19 +63,32 @@ class TextPorts:
 
 @attrs.define
 class Decoder:
-    """Feeds one slot of a session and knows which ids the slot has seen."""
+    """Feeds one slot of a session and knows which ids the slot has seen.
+
+    `rewinds`: it can go back to any of them. A `recurrent` one cannot: what `extend` may have to
+    take back is kept in the slot `spare`.
+    """
 
     session: Session
     ports: TextPorts
     rewinds: bool = True
     slot: int = 0
+    recurrent: bool = False
+    spare: int | None = None
     seen: list[int] = attrs.field(factory=list)
+    _begun: int = attrs.field(default=0, init=False)
+    _saved: bool = attrs.field(default=False, init=False)
 
     @classmethod
     def open(cls, session: Session, program: Program, slot: int = 0) -> Decoder:
         """Return the decoder of a slot of an opened program."""
         ports = TextPorts.of(functions_of(program))
-        return cls(session, ports, _rewinds(program), slot)
+        tables = Tables.of(program.image, program.path or "program")
+        recurrent = any(int(state["kind"]) != STATE_KV for state in tables.states)
+        windows = any(int(group["window"]) for group in tables.groups)
+        has_spare = recurrent and slot + 1 < int(header_of(program.image)["max_slots"])
+        spare = slot + 1 if has_spare else None
+        return cls(session, ports, not recurrent and not windows, slot, recurrent, spare)
 
     def prefill(
         self, ids: Sequence[int], *, stopped: Callable[[], bool] = lambda: False
@@ -98,6 +112,40 @@ class Decoder:
     def step(self, id: int) -> np.ndarray:
         """Append one id; return its logits, float32 (V,)."""
         return _last(self._call([id], len(self.seen), last=1))
+
+    def extend(self, ids: Sequence[int]) -> np.ndarray:
+        """Append ids, as many as the program gives logits for; return those of each, (n, V).
+
+        `keep` takes back as many of them as it is told to.
+
+        Raises: UsageError where several are given to a recurrent model without a second slot.
+        """
+        if self.recurrent and len(ids) > 1:
+            if self.spare is None:
+                raise UsageError("guessing needs a second slot of a recurrent model (slots=2)")
+            self.session.copy_state(self.slot, self.spare)
+        rows = self._call(ids, len(self.seen), last=len(ids))
+        self._saved = self.recurrent and len(ids) > 1
+        return rows
+
+    def keep(self, count: int) -> None:
+        """Forget all but the first `count` ids.
+
+        Raises: UsageError where the slot cannot go back so far: one that does not rewind can take
+        back ids of the last `extend` only.
+        """
+        if count == len(self.seen):
+            return
+        if not self.rewinds and (count < self._begun or (self.recurrent and not self._saved)):
+            raise UsageError(f"the slot cannot go back from {len(self.seen)} tokens to {count}")
+        again = self.seen[self._begun : count]
+        if self.recurrent and self.spare is not None:
+            self.session.copy_state(self.spare, self.slot)
+            self.seen = self.seen[: self._begun]
+            if again:
+                self._call(again, self._begun, last=1)
+        else:
+            self.seen = self.seen[:count]
 
     def all_logits(self, ids: Sequence[int], first: int = 0) -> Iterator[np.ndarray]:
         """Begin anew and yield the logits of the positions from `first` on: float32 (n, V) each.
@@ -154,6 +202,7 @@ class Decoder:
             chosen = np.arange(count - last, count, dtype=np.int32)
             inputs[self.ports.chosen] = chosen.reshape(-1, 1)
         before, self.seen = self.seen[:start], []
+        self._begun, self._saved = start, False
         outputs = self.session.run(self.ports.function, inputs, {self.ports.tokens: table})
         self.seen = [*before, *ids]
         return outputs[LOGITS]
@@ -162,10 +211,3 @@ class Decoder:
 def _last(rows: np.ndarray) -> np.ndarray:
     last: np.ndarray = rows[-1]
     return last
-
-
-def _rewinds(program: Program) -> bool:
-    """Whether a slot can go back: every state keeps all its positions."""
-    tables = Tables.of(program.image, program.path or "program")
-    unlimited = all(int(group["window"]) == 0 for group in tables.groups)
-    return unlimited and all(int(state["kind"]) == STATE_KV for state in tables.states)

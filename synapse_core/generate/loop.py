@@ -6,9 +6,12 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 
 import attrs
+import numpy as np
 
 from synapse_core.errors import UsageError
+from synapse_core.generate.ahead import Ahead
 from synapse_core.generate.decoder import Decoder
+from synapse_core.generate.guess import Guesser
 from synapse_core.generate.logprobs import TokenLogprob
 from synapse_core.generate.penalty import RepetitionPenalty
 from synapse_core.generate.sampler import Sampler
@@ -32,7 +35,7 @@ class Generation:
     `penalty` changes the logits before the sampler sees them. `stop` are the strings that the text
     ends before; `stop_string` is the one that came. `top_logprobs` fills `logprobs`, one for each
     of `tokens` with so many likeliest. `overflow` "stop" ends the answer when the context is full,
-    "error" raises.
+    "error" raises. A `guesser` says what may come: the answer is the same, sooner.
 
     Units: prefill_s, decode_s in seconds.
     """
@@ -49,6 +52,7 @@ class Generation:
     stop: Sequence[str] = ()
     top_logprobs: int | None = None
     overflow: str = "stop"
+    guesser: Guesser | None = None
     tokens: list[int] = attrs.field(factory=list, init=False)
     text: str = attrs.field(default="", init=False)
     logprobs: list[TokenLogprob] = attrs.field(factory=list, init=False)
@@ -57,6 +61,7 @@ class Generation:
     prefilled: int = attrs.field(default=0, init=False)
     prefill_s: float = attrs.field(default=0.0, init=False)
     decode_s: float = attrs.field(default=0.0, init=False)
+    ahead: Ahead | None = attrs.field(default=None, init=False)
 
     def __attrs_post_init__(self) -> None:
         if self.most_tokens < 1:
@@ -107,6 +112,15 @@ class Generation:
         self.prefill_s = self.clock() - begun
         self.prefilled = len(self.prompt) - known
         seen = list(self.prompt)
+        self.ahead = ahead = Ahead(self.decoder, self.guesser, self.clock)
+        try:
+            yield from self._chosen(ahead, logits, seen, ends)
+        finally:
+            ahead.close(seen)
+
+    def _chosen(
+        self, ahead: Ahead, logits: np.ndarray | None, seen: list[int], ends: frozenset[int]
+    ) -> Iterator[int]:
         while True:
             if logits is None or self.stopped():
                 self.reason = STOPPED
@@ -123,12 +137,12 @@ class Generation:
             if len(self.tokens) >= self.most_tokens:
                 self.reason = LENGTH
                 return
-            if self.decoder.room == 0:
+            if len(seen) > self.decoder.ports.positions:
                 self.reason = CONTEXT
                 self._overflow()
                 return
             begun = self.clock()
-            logits = self.decoder.step(id)
+            logits = ahead.after(seen)
             self.decode_s += self.clock() - begun
 
     def _overflow(self) -> None:
@@ -144,6 +158,8 @@ class Generation:
         steps = len(self.tokens) - 1
         parts = [f"{self.prefilled} prompt tokens{_rate(self.prefilled, self.prefill_s)}"]
         parts.append(f"{len(self.tokens)} tokens{_rate(steps, self.decode_s)}")
+        if self.ahead is not None and self.ahead.guessed:
+            parts.append(f"{self.ahead.right} of {self.ahead.guessed} guesses right")
         return ", ".join([*parts, f"ended: {self.reason or 'not yet'}"])
 
     def _piece(self, text: str) -> Iterator[str]:

@@ -97,6 +97,28 @@ def test_run_json_is_one_object(synapse: Run, folder: Path) -> None:
 
 
 @pytest.mark.skipif(os.name == "nt", reason="Ctrl-C is sent as SIGINT here")
+@pytest.mark.parametrize("backend", ["numpy", "cpu"])
+@pytest.mark.parametrize("drawing", [("--greedy",), ("--seed", "5", "--repetition-penalty", "1.2")])
+def test_guesses_change_nothing_but_the_time(
+    synapse: Run, folder: Path, backend: str, drawing: tuple[str, ...]
+) -> None:
+    asked = ("run", folder, "-p", "Once upon a time", "-n", 60, "--json", "--backend", backend)
+    plain = json.loads(synapse(*asked, *drawing).stdout)
+    for guessing in (("--lookup",), ("--draft", folder)):
+        found = json.loads(synapse(*asked, *drawing, *guessing).stdout)
+        assert found["tokens"] == plain["tokens"]
+        assert found["text"] == plain["text"]
+        assert found["guesses"]["right"] <= found["guesses"]["made"]
+    both = synapse(*asked, "--lookup", "--draft", folder, code=2)
+    assert both.stderr.count("\n") == 1
+    assert "exclude each other" in both.stderr
+
+
+def test_a_draft_model_of_another_kind_is_refused(synapse: Run, folder: Path) -> None:
+    found = synapse("run", "--draft", folder, "-p", "Otto", "-n", 3, code=2)
+    assert "of the draft model is another than the model's" in found.stderr
+
+
 def test_ctrl_c_keeps_what_was_written_and_leaves_with_130(folder: Path) -> None:
     process = start("run", folder, "--seed", 1, "-n", 100000, "--backend", "numpy")
     begun = process.stdout.read(4)

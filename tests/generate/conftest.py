@@ -22,6 +22,7 @@ class ToySession:
     memory: dict[int, list[int]] = attrs.field(factory=dict)
     calls: list[int] = attrs.field(factory=list)
     fails: bool = False
+    recurrent: bool = False
 
     def run(
         self, function: str, inputs: Mapping[str, np.ndarray], rows: Mapping[str, RowTable]
@@ -34,6 +35,7 @@ class ToySession:
         for id, slot, position in zip(ids, table.slot, table.position, strict=True):
             seen = self.memory.setdefault(int(slot), [])
             assert position <= len(seen), "a gap in the positions"
+            assert not self.recurrent or position in (0, len(seen)), "a recurrent slot goes back"
             del seen[int(position) :]
             seen.append(int(id))
             logits.append(toy_logits(seen))
@@ -55,7 +57,13 @@ def toy_logits(seen: Sequence[int]) -> np.ndarray:
 
 
 def toy_decoder(
-    *, most_tokens: int = 4, most_outputs: int = 2, positions: int = 64, rewinds: bool = True
+    *,
+    most_tokens: int = 4,
+    most_outputs: int = 2,
+    positions: int = 64,
+    rewinds: bool = True,
+    recurrent: bool = False,
+    spare: int | None = None,
 ) -> Decoder:
     ports = TextPorts(
         function="forward",
@@ -67,7 +75,8 @@ def toy_decoder(
         most_outputs=most_outputs,
         positions=positions,
     )
-    return Decoder(ToySession(), ports, rewinds)
+    session = ToySession(recurrent=recurrent)
+    return Decoder(session, ports, rewinds and not recurrent, 0, recurrent, spare)
 
 
 @attrs.frozen

@@ -1,0 +1,65 @@
+"""Options that let tokens be guessed ahead: from the text, or by a draft model."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from synapse_core.cli.options import Command, ModelPath, fetch
+from synapse_core.errors import UsageError
+
+if TYPE_CHECKING:
+    from synapse_core.api import Model
+    from synapse_core.generate import Guesser
+
+# Rows that a call has logits for: a token and its guesses.
+ROWS = 16
+# Where what a recurrent model may have to take back is kept.
+SLOTS = 2
+
+
+def guess_options(command: Command) -> Command:
+    """Add --lookup and --draft."""
+    draft = "Guess ahead by a smaller model of the same tokens; the text stays the same."
+    command = click.option("--draft", type=ModelPath(pulls=True), metavar="MODEL", help=draft)(
+        command
+    )
+    lookup = "Guess ahead what followed the same tokens before; the text stays the same."
+    return click.option("--lookup", is_flag=True, help=lookup)(command)
+
+
+def room_for_guesses(lookup: bool, draft: Path | None) -> dict[str, int]:
+    """Return how a model is loaded for them.
+
+    Raises: UsageError where both are asked.
+    """
+    if lookup and draft:
+        raise UsageError("--lookup and --draft exclude each other")
+    return {"output_rows": ROWS, "slots": SLOTS} if lookup or draft else {"output_rows": 1}
+
+
+@contextmanager
+def guessers(
+    model: Model, lookup: bool, draft: Path | None, backend: str, threads: int | None
+) -> Iterator[Callable[[], Guesser | None]]:
+    """Give what makes the guesser of an answer; a draft model is open as long.
+
+    Raises: UsageError for a draft model of other tokens.
+    """
+    from synapse_core.api import load
+    from synapse_core.generate import DraftModel, PromptLookup, check_draft, has_tokenizer
+
+    if not draft:
+        yield lambda: PromptLookup() if lookup else None
+        return
+    positions = model.decoder.ports.positions
+    with load(fetch(draft), backend=backend, threads=threads, context=positions) as smaller:
+        has_both = all(has_tokenizer(m.built.assets) for m in (model, smaller))
+        tokenizers = (model.tokenizer, smaller.tokenizer) if has_both else ()
+        check_draft(model.decoder, smaller.decoder, tokenizers)
+        guesser = DraftModel(smaller.decoder)
+        yield lambda: guesser

@@ -35,10 +35,10 @@ static uint32_t saved_registers(void) {
 
 uint32_t syn_instructions(void) {
     enum { YMM = 0x6, ZMM = 0xe6, TILES = 0x60000 };
-    /* leaf 1, c: fma, f16c; leaf 7, b: avx2; avx512f, dq, bw, vl; c: vnni; d: amx tile, int8 */
+    /* leaf 1, c: fma, f16c; leaf 7, b: avx2; avx512f, dq, bw, vl; c: vnni; d: amx bf16, tile, int8 */
     const uint32_t fma_f16c = 1u << 12 | 1u << 29, avx2 = 1u << 5;
     const uint32_t avx512 = 1u << 16 | 1u << 17 | 1u << 30 | 1u << 31, vnni = 1u << 11;
-    const uint32_t amx = 1u << 24 | 1u << 25;
+    const uint32_t amx = 1u << 22 | 1u << 24 | 1u << 25;
     uint32_t saved = saved_registers(), found = 0;
     leaf one = ask(1, 0), seven = ask(7, 0);
     if ((saved & YMM) == YMM && (one.c & fma_f16c) == fma_f16c && (seven.b & avx2)) found |= SYN_HAS_AVX2;

@@ -9,7 +9,7 @@
 #include "../kernels/linear.h"
 #include "stream.h"
 #include "tile_amx.h"
-#include "tile_f32.h"
+#include "tile_bf16.h"
 
 /* Rows of x up to here are prepared by every thread for itself: cheaper than to wait for the others. */
 enum { OWN_ROWS = 4 };
@@ -24,7 +24,8 @@ enum { BLOCK_BYTES = 1 << 20 };
 
 /* How an op is laid out: of x for each row, and of a thread's own room. */
 typedef struct {
-    int integers, own, matrix;        /* of integers; every thread prepares x; by the tile instructions */
+    int integers, own;                /* products of integers; every thread prepares x */
+    int matrix, split;                /* by the tile instructions: of integers, of numbers in parts */
     uint32_t cols, rows, blocks;      /* blocks of 32 columns, the last perhaps short */
     uint32_t tile, room_rows;         /* rows of x taken together, and what the last tile has room for */
     uint32_t block_rows;              /* rows of x that stay in the second cache while panels go by */
@@ -54,9 +55,12 @@ static plan plan_of(const syn_op *op, uint32_t threads) {
     plan p = {.integers = arith == ARITH_A8_32 || arith == ARITH_A8_ROW, .own = x->rows <= OWN_ROWS,
               .cols = x->cols, .rows = x->rows, .blocks = x->cols / 32 + (x->cols % 32 != 0)};
     p.matrix = HAS_MATRIX && p.integers && x->rows >= MATRIX_WORTH;
-    p.tile = p.matrix ? MATRIX_ROWS : p.integers ? TILE_ROWS : TILE_MOST;
-    p.room_rows = p.matrix ? (x->rows + MATRIX_ROWS - 1) / MATRIX_ROWS * MATRIX_ROWS : x->rows;
+    p.split = HAS_MATRIX && !p.integers;
+    p.tile = p.matrix || p.split ? MATRIX_ROWS : p.integers ? TILE_ROWS : TILE_MOST;
+    int fills = p.matrix || (p.split && x->rows > MATRIX_ROWS);
+    p.room_rows = fills ? (x->rows + MATRIX_ROWS - 1) / MATRIX_ROWS * MATRIX_ROWS : x->rows;
     p.code_bytes = p.integers ? (size_t)p.blocks * 32 : (size_t)x->cols * 4;
+    if (p.split) p.code_bytes = (size_t)p.blocks * STEP_COLUMNS * 2 * x_parts(arith == ARITH_BF16);
     p.scale_bytes = p.integers ? (size_t)p.blocks * 4 : 0;
     p.x_bytes = (size_t)syn_aligned((p.code_bytes + 4 * p.scale_bytes) * p.room_rows);
     p.copies = p.own ? threads : 1;
@@ -65,6 +69,7 @@ static plan plan_of(const syn_op *op, uint32_t threads) {
     if (p.block_rows > p.room_rows) p.block_rows = p.room_rows;
     p.sums_bytes = (size_t)p.block_rows * PANEL_ROWS * 4;
     p.panel_bytes = p.integers ? sizeof(syn_panel) : (PART_COLUMNS + 8) * PANEL_ROWS * 4;
+    if (p.split) p.panel_bytes = SPLIT_PANEL_BYTES;
     for (uint32_t i = 0; !p.integers && i < op->outputs; i++)
         if (is_decoded(&op->in[1 + 2 * i]))
             p.decoded_bytes = (size_t)syn_aligned((uint64_t)x->cols * 4 * PANEL_ROWS);
@@ -104,7 +109,8 @@ static void prepare(const plan *p, uint32_t arith, uint8_t *to, const float *x, 
         uint32_t first = row - row % p->tile, T = tile_rows(p, first);
         const float *numbers = x + (size_t)row * p->cols;
         syn_tile tile = tile_at(p, to, first);
-        if (p->integers) quantise_row(&tile, row - first, T, numbers, p->cols, arith == ARITH_A8_ROW);
+        if (p->split) split_row((uint16_t *)(void *)tile.code, row - first, T, numbers, p->cols, x_parts(arith == ARITH_BF16));
+        else if (p->integers) quantise_row(&tile, row - first, T, numbers, p->cols, arith == ARITH_A8_ROW);
         else pack_row((float *)(void *)tile.code, row - first, T, numbers, p->cols, arith == ARITH_BF16);
     }
 }
@@ -144,38 +150,112 @@ static void integer_sums(const plan *p, const room *r, uint8_t *x, const syn_ope
     }
 }
 
+/* Up to 32 rows from n on of a format that float products do not read → (32, C) */
+static void decode_rows(float *to, const syn_operand *w, uint32_t n) {
+    for (uint32_t i = 0; is_decoded(w) && i < PANEL_ROWS && n + i < w->rows; i++)
+        syn_decode_row(to + (size_t)i * w->cols, w, n + i);
+}
+
+/* The 32 rows from n on as a float product reads them; return their format. */
+static uint32_t float_rows(const plan *p, const room *r, const syn_operand *w, uint32_t n, syn_rows16 rows[2]) {
+    uint32_t left = w->rows - n < PANEL_ROWS ? w->rows - n : PANEL_ROWS;
+    for (uint32_t h = 0; h < 2; h++)
+        rows[h] = is_decoded(w) ? rows_at((const uint8_t *)r->decoded, (size_t)p->cols * 4, h * LANES, left)
+                                : weight_rows(w, n + h * LANES);
+    return is_decoded(w) ? SYN_F32 : w->dtype;
+}
+
+/* Columns [from, from + count) of 32 rows → panel (count, 32), rounded to bfloat16 if asked. */
+static void expand_part(float *panel, const syn_rows16 rows[2], uint32_t dtype, uint32_t from, uint32_t count,
+                        int round) {
+    expand_floats(panel, 0, &rows[0], dtype, from, count);
+    expand_floats(panel, 1, &rows[1], dtype, from, count);
+    for (uint32_t i = 0; round && dtype != SYN_BF16 && i < count * PANEL_ROWS; i++)
+        panel[i] = syn_from_bf16(syn_to_bf16(panel[i]));
+}
+
+/* By fused multiply-adds. */
 static void float_sums(const plan *p, const room *r, uint8_t *x, const syn_operand *w, uint32_t n, int round) {
     float *panel = (float *)(void *)r->panel;
-    uint32_t dtype = w->dtype, left = w->rows - n;
-    syn_rows16 low, high;
-    if (is_decoded(w)) {
-        left = left < PANEL_ROWS ? left : PANEL_ROWS;
-        for (uint32_t i = 0; i < left; i++) syn_decode_row(r->decoded + (size_t)i * p->cols, w, n + i);
-        low = rows_at((const uint8_t *)r->decoded, (size_t)p->cols * 4, 0, left);
-        high = rows_at((const uint8_t *)r->decoded, (size_t)p->cols * 4, LANES, left);
-        dtype = SYN_F32;
-    } else {
-        low = weight_rows(w, n);
-        high = weight_rows(w, n + LANES);
-        if (p->rows == 1 && w->packed && (!round || dtype == SYN_BF16)) {
-            const float *row = (const float *)(const void *)x;
-            stream_f32(r->sums, &low, dtype, row, p->cols);
-            if (n + LANES < w->rows) stream_f32(r->sums + LANES, &high, dtype, row, p->cols);
-            return;
-        }
+    syn_rows16 rows[2];
+    uint32_t dtype = float_rows(p, r, w, n, rows);
+    if (p->rows == 1 && rows[0].packed && (!round || dtype == SYN_BF16)) {
+        const float *row = (const float *)(const void *)x;
+        stream_f32(r->sums, &rows[0], dtype, row, p->cols);
+        if (n + LANES < w->rows) stream_f32(r->sums + LANES, &rows[1], dtype, row, p->cols);
+        return;
     }
     for (uint32_t from = 0; from < p->cols; from += PART_COLUMNS) {
         uint32_t count = p->cols - from < PART_COLUMNS ? p->cols - from : PART_COLUMNS;
-        expand_floats(panel, 0, &low, dtype, from, count);
-        expand_floats(panel, 1, &high, dtype, from, count);
-        for (uint32_t i = 0; round && dtype != SYN_BF16 && i < count * PANEL_ROWS; i++)
-            panel[i] = syn_from_bf16(syn_to_bf16(panel[i]));
+        expand_part(panel, rows, dtype, from, count, round);
         for (uint32_t t = r->begin, T; t < r->end; t += T) {
             T = tile_rows(p, t);
             const float *tile = (const float *)(const void *)tile_at(p, x, t).code + (size_t)from * T;
             multiply_f32(r->sums + (size_t)(t - r->begin) * PANEL_ROWS, panel, tile, count, T);
         }
     }
+}
+
+/* By tiles of bfloat16. */
+static void split_sums(const plan *p, const room *r, uint8_t *x, const syn_operand *w, uint32_t n, int round) {
+    syn_rows16 rows[2];
+    uint32_t dtype = float_rows(p, r, w, n, rows), parts = parts_of(dtype, round);
+    uint32_t most = parts == 1 ? 16 : parts == 2 ? 8 : 4, T = tile_rows(p, 0);
+    syn_split_x tile = {(const uint16_t *)(const void *)x, p->code_bytes / 2 * T, T, x_parts(round)};
+    for (uint32_t h = 0; h < 2 && rows[h].packed; h++) rows[h].ahead = rows[h].packed + NEAR_BYTES;
+    if (p->rows <= MATRIX_ROWS && rows[0].packed) {
+        stream_parts(r->sums, rows, &tile, p->cols, dtype);
+        return;
+    }
+    for (uint32_t step = 0; step < p->blocks; step += most) {
+        uint32_t left = p->blocks - step, from = step * STEP_COLUMNS;
+        syn_split split = {.steps = left < most ? left : most, .stored = parts, .parts = 1};
+        uint32_t end = from + split.steps * STEP_COLUMNS, count = (end < p->cols ? end : p->cols) - from;
+        int as_packed = rows[0].packed && dtype == SYN_BF16 && count % STEP_COLUMNS == 0;
+        for (uint32_t h = 0; h < 2; h++) {
+            uint8_t *to = r->panel + (size_t)h * split.steps * parts * SPLIT_BYTES;
+            split.half[h] = as_packed ? rows[h].packed + (size_t)from * 2 * LANES : to;
+            if (as_packed) continue;
+            uint32_t used = split_weights(to, &rows[h], dtype, round, from, count);
+            if (used > split.parts) split.parts = used;
+        }
+        for (uint32_t t = r->begin, rows_x; t < r->end; t += rows_x) {
+            int both = t + T < r->end;
+            rows_x = both ? 2 * T : T;
+            tile.at = (const uint16_t *)(const void *)tile_at(p, x, t).code + (size_t)from * tile.parts * T;
+            multiply_parts(r->sums + (size_t)(t - r->begin) * PANEL_ROWS, &split, &tile, both, as_packed && t == r->begin);
+        }
+    }
+}
+
+/* Are all numbers of x (C) so small that their products would be lost in tiles? */
+static int is_tiny(const float *x, uint32_t cols) {
+    __m512 most = _mm512_setzero_ps();
+    for (uint32_t i = 0; i < cols; i += LANES) most = larger(most, _mm512_maskz_loadu_ps(lanes_of(i, cols), x + i));
+    float top = _mm512_reduce_max_ps(most);
+    return top > 0.0f && top < 0x1p-60f;
+}
+
+/* Sums of 16 rows of w, half h of the panel at n, with one row of x. Where parts of numbers have not
+ * done it (infinities, no numbers, the smallest and the largest) they are made by fused multiply-adds;
+ * that depends on this row of x and that of w alone. */
+static __m512 mend_sums(__m512 sum, const plan *p, const room *r, const syn_operand *w, uint32_t n, uint32_t h,
+                        const float *x, int round) {
+    __m512 size = _mm512_abs_ps(sum);
+    __mmask16 bad = _mm512_cmp_ps_mask(size, _mm512_set1_ps(0x1.fffffep127f), _CMP_NLE_UQ);
+    __mmask16 small = _mm512_cmp_ps_mask(size, _mm512_set1_ps(0x1p-60f), _CMP_LT_OQ);
+    if (small && is_tiny(x, p->cols)) bad |= small;
+    if (!bad) return sum;
+    float row[PART_COLUMNS], y[PANEL_ROWS] = {0}, *panel = (float *)(void *)r->panel;
+    syn_rows16 rows[2];
+    uint32_t dtype = float_rows(p, r, w, n, rows);
+    for (uint32_t from = 0; from < p->cols; from += PART_COLUMNS) {
+        uint32_t count = p->cols - from < PART_COLUMNS ? p->cols - from : PART_COLUMNS;
+        expand_part(panel, rows, dtype, from, count, round);
+        pack_row(row, 0, 1, x + from, count, round);
+        multiply_f32(y, panel, row, count, 1);
+    }
+    return _mm512_mask_blend_ps(bad, sum, _mm512_loadu_ps(y + h * LANES));
 }
 
 /* Scales of 16 rows of int8. */
@@ -189,8 +269,12 @@ static __m512 row_scales(const syn_operand *w, uint32_t n) {
 enum { STREAM_BYTES = 1 << 19 };
 
 /* Sums of rows [n, n + 32) of w → y (T, N) */
-static void put_outputs(const plan *p, const room *r, uint8_t *x, const syn_operand *w, const float *bias, float *y,
-                        uint32_t n) {
+static void put_outputs(const syn_op *op, uint32_t pair, const plan *p, const room *r, uint8_t *x, uint32_t n) {
+    const syn_operand *w = &op->in[1 + 2 * pair], *b = &op->in[2 + 2 * pair];
+    const float *bias = b->kind == SYN_NONE ? NULL : (const void *)b->data;
+    const float *numbers = (const float *)(const void *)op->in[0].data;
+    float *y = (float *)(void *)op->out[pair].data;
+    int round = op->attributes[0] == ARITH_BF16;
     for (uint32_t h = 0; h < 2; h++) {
         __mmask16 lanes = lanes_of(n + h * LANES, w->rows);
         if (!lanes) return;
@@ -206,6 +290,7 @@ static void put_outputs(const plan *p, const room *r, uint8_t *x, const syn_oper
                 __m512 both = _mm512_mul_ps(scale, _mm512_set1_ps(tile_at(p, x, first).scale[t - first]));
                 sum = _mm512_mul_ps(_mm512_cvtepi32_ps(_mm512_castps_si512(sum)), both);
             }
+            if (p->split) sum = mend_sums(sum, p, r, w, n, h, numbers + (size_t)t * p->cols, round);
             float *to = y + (size_t)t * w->rows + n + h * LANES;
             if (streams) _mm512_stream_ps(to, _mm512_add_ps(sum, add));
             else _mm512_mask_storeu_ps(to, lanes, _mm512_add_ps(sum, add));
@@ -218,16 +303,18 @@ static uint32_t panels_of(const syn_operand *w) { return (w->rows + PANEL_ROWS -
 /* Panels [from, end) of one pair, as far as it has them, for a block of rows. */
 static void multiply(const syn_op *op, uint32_t pair, const plan *p, const room *r, uint8_t *x, uint32_t from,
                      uint32_t end) {
-    const syn_operand *w = &op->in[1 + 2 * pair], *b = &op->in[2 + 2 * pair];
-    const float *bias = b->kind == SYN_NONE ? NULL : (const void *)b->data;
-    float *y = (float *)(void *)op->out[pair].data;
-    if (p->matrix) configure_tiles(syn_block_format_of(w->dtype).run == 16 ? 16 : 32);
+    const syn_operand *w = &op->in[1 + 2 * pair];
+    int round = op->attributes[0] == ARITH_BF16;
+    if (p->matrix) configure_tiles(MATRIX_ROWS, syn_block_format_of(w->dtype).run == 16 ? 16 : 32);
+    if (p->split) configure_tiles(tile_rows(p, 0), 64);
     if (end > panels_of(w)) end = panels_of(w);
     for (uint32_t n = from * PANEL_ROWS; n < end * PANEL_ROWS; n += PANEL_ROWS) {
         __builtin_memset(r->sums, 0, p->sums_bytes);
+        if (!p->integers) decode_rows(r->decoded, w, n);
         if (p->integers) integer_sums(p, r, x, w, n);
-        else float_sums(p, r, x, w, n, op->attributes[0] == ARITH_BF16);
-        put_outputs(p, r, x, w, bias, y, n);
+        else if (p->split) split_sums(p, r, x, w, n, round);
+        else float_sums(p, r, x, w, n, round);
+        put_outputs(op, pair, p, r, x, n);
     }
 }
 
@@ -255,7 +342,7 @@ static void run(const syn_op *op, const syn_call *call) {
         for (uint32_t i = 0, before = 0; i < op->outputs; before += panels_of(&op->in[1 + 2 * i]), i++)
             multiply(op, i, &p, &r, prepared, lo > before ? lo - before : 0, hi > before ? hi - before : 0);
     }
-    if (p.matrix) release_tiles();
+    if (p.matrix || p.split) release_tiles();
     _mm_sfence();
 }
 

@@ -36,6 +36,18 @@ static void pack_halves(uint8_t *to, const syn_rows16 *r, size_t at) {
     for (uint32_t i = 0; i < LANES; i++) __builtin_memcpy(to + 2 * i, r->row[i] + at, 2);
 }
 
+/* As pack_words: words of two float16, which become a vector of 32 bytes each. */
+static void pack_pairs(uint8_t *to, const syn_rows16 *r, uint32_t words) {
+    __m512i piece[4];
+    for (uint32_t n = 0; n < words; n += 4) {
+        take_piece(piece, r, (size_t)4 * n, 0);
+        for (uint32_t i = 0; i < 4; i++, to += 64) {
+            _mm256_storeu_si256((void *)to, _mm512_cvtepi32_epi16(piece[i]));
+            _mm256_storeu_si256((void *)(to + 32), _mm512_cvtepi32_epi16(_mm512_srli_epi32(piece[i], 16)));
+        }
+    }
+}
+
 static void pack_words(uint8_t *to, const syn_rows16 *r, size_t at, uint32_t words) {
     __m512i piece[4];
     uint32_t n = 0;
@@ -54,6 +66,10 @@ void syn_pack(uint8_t *to, const uint8_t *from, uint32_t format, uint32_t rows, 
     for (uint32_t group = first; group < end; group++) {
         syn_rows16 r = rows_at(from, row_bytes, group * LANES, rows);
         uint8_t *out = to + (size_t)group * LANES * row_bytes;
+        if (format == SYN_F16) {
+            pack_pairs(out, &r, (uint32_t)row_bytes / 4);
+            continue;
+        }
         for (size_t at = 0; at < row_bytes; at += p.bytes) {
             size_t begin = at + (p.half_first ? 2 : 0);
             if (p.half_first) pack_halves(out + at * LANES, &r, at);

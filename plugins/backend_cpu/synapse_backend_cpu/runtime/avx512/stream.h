@@ -16,15 +16,17 @@ SYN_INLINE void stream_columns(float *y, const syn_rows16 *r, uint32_t dtype, co
         uint32_t end = cols - from < PART_COLUMNS ? cols : from + PART_COLUMNS;
         __m512 total = _mm512_setzero_ps();
         for (uint32_t i = from; i < end; i += each) {
-            __m512i word = take_word(r, (size_t)i * (4 / each), 1);
-            __m512 low = _mm512_castsi512_ps(word), high = low;
-            if (dtype == SYN_F16) low = low_half(word), high = high_half(word);
-            if (dtype == SYN_BF16) {
-                low = _mm512_castsi512_ps(_mm512_slli_epi32(word, 16));
-                high = _mm512_castsi512_ps(_mm512_and_si512(word, _mm512_set1_epi32((int32_t)0xffff0000)));
+            __m512 number[2];
+            if (dtype == SYN_F16) {
+                take_pair(number, r, (size_t)i * 2);
+            } else {
+                __m512i word = take_word(r, (size_t)i * (4 / each), 1);
+                __m512i low = dtype == SYN_F32 ? word : _mm512_slli_epi32(word, 16);
+                number[0] = _mm512_castsi512_ps(low);
+                number[1] = _mm512_castsi512_ps(_mm512_and_si512(word, _mm512_set1_epi32((int32_t)0xffff0000)));
             }
-            total = _mm512_fmadd_ps(_mm512_set1_ps(x[i]), low, total);
-            if (each == 2) total = _mm512_fmadd_ps(_mm512_set1_ps(x[i + 1]), high, total);
+            total = _mm512_fmadd_ps(_mm512_set1_ps(x[i]), number[0], total);
+            if (each == 2) total = _mm512_fmadd_ps(_mm512_set1_ps(x[i + 1]), number[1], total);
         }
         sum = _mm512_add_ps(sum, total);
     }

@@ -12,17 +12,17 @@
 #ifdef __AMX_INT8__
 enum { HAS_MATRIX = 1 };
 
-/* Tiles 0 to 3 are sums of 16 rows of x by 16 of w, 4 and 5 rows of x, 6 and 7 weights: a product
- * takes long to come out, so four are on their way at a time. */
-SYN_INLINE void configure_tiles(uint32_t run_columns) {
+/* Tiles 0 to 3 are sums of `rows` rows of x by 16 of w, 4 and 5 rows of x, of so many bytes, 6 and 7
+ * weights: a product takes long to come out, so four are on their way at a time. */
+SYN_INLINE void configure_tiles(uint32_t rows, uint32_t bytes) {
     struct {
         uint8_t palette, start, reserved[14];
         uint16_t columns[16];  /* in bytes */
         uint8_t rows[16];
     } tiles = {.palette = 1};
     for (uint32_t i = 0; i < 8; i++) {
-        tiles.columns[i] = i == 4 || i == 5 ? (uint16_t)run_columns : 64;
-        tiles.rows[i] = i < 6 ? MATRIX_ROWS : (uint8_t)(run_columns / 4);
+        tiles.columns[i] = i == 4 || i == 5 ? (uint16_t)bytes : 64;
+        tiles.rows[i] = (uint8_t)(i < 6 ? rows : bytes / 4);
     }
     _tile_loadconfig(&tiles);
 }
@@ -143,7 +143,7 @@ static void multiply_matrix(float *y, const syn_panel *panel, const syn_tile *x,
 #else
 enum { HAS_MATRIX = 0 };
 
-static void configure_tiles(uint32_t run_columns) { (void)run_columns; }
+static void configure_tiles(uint32_t rows, uint32_t bytes) { (void)rows, (void)bytes; }
 static void release_tiles(void) {}
 static void multiply_matrix(float *y, const syn_panel *panel, const syn_tile *x, uint32_t blocks, uint32_t format) {
     (void)y, (void)panel, (void)x, (void)blocks, (void)format;

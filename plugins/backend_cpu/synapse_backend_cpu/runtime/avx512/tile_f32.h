@@ -13,23 +13,41 @@ SYN_INLINE void put_floats(float *panel, uint32_t half, uint32_t column, __m512 
     _mm512_storeu_ps(panel + (size_t)column * PANEL_ROWS + half * LANES, v);
 }
 
-/* Columns [from, from + 16 bytes' worth) of 16 rows as floats. */
-SYN_INLINE void put_piece(float *panel, uint32_t half, uint32_t column, uint32_t dtype, const syn_rows16 *r,
-                          size_t at, int packed) {
+/* The two float16 at `at` of 16 packed rows. */
+SYN_INLINE void take_pair(__m512 to[2], const syn_rows16 *r, size_t at) {
+    _mm_prefetch((const char *)(r->ahead + at * LANES), _MM_HINT_T1);
+    to[0] = take_half(r, at, 1, 0);
+    to[1] = take_half(r, at + 2, 1, 0);
+}
+
+/* The 16 bytes at `at` of 16 rows: four columns of f32, eight of f16 or bf16. */
+SYN_INLINE void take_columns(__m512 to[8], uint32_t dtype, const syn_rows16 *r, size_t at, int packed) {
     __m512i piece[4];
+    if (dtype == SYN_F16 && packed) {
+        for (uint32_t i = 0; i < 4; i++) take_pair(to + 2 * i, r, at + 4 * i);
+        return;
+    }
     take_piece(piece, r, at, packed);
     for (uint32_t i = 0; i < 4; i++) {
         if (dtype == SYN_F32) {
-            put_floats(panel, half, column + i, _mm512_castsi512_ps(piece[i]));
+            to[i] = _mm512_castsi512_ps(piece[i]);
         } else if (dtype == SYN_F16) {
-            put_floats(panel, half, column + 2 * i, low_half(piece[i]));
-            put_floats(panel, half, column + 2 * i + 1, high_half(piece[i]));
+            to[2 * i] = low_half(piece[i]);
+            to[2 * i + 1] = high_half(piece[i]);
         } else {
             __m512i high = _mm512_and_si512(piece[i], _mm512_set1_epi32((int32_t)0xffff0000));
-            put_floats(panel, half, column + 2 * i, _mm512_castsi512_ps(_mm512_slli_epi32(piece[i], 16)));
-            put_floats(panel, half, column + 2 * i + 1, _mm512_castsi512_ps(high));
+            to[2 * i] = _mm512_castsi512_ps(_mm512_slli_epi32(piece[i], 16));
+            to[2 * i + 1] = _mm512_castsi512_ps(high);
         }
     }
+}
+
+/* Columns [from, from + 16 bytes' worth) of 16 rows as floats. */
+SYN_INLINE void put_piece(float *panel, uint32_t half, uint32_t column, uint32_t dtype, const syn_rows16 *r,
+                          size_t at, int packed) {
+    __m512 number[8];
+    take_columns(number, dtype, r, at, packed);
+    for (uint32_t i = 0; i < (dtype == SYN_F32 ? 4 : 8); i++) put_floats(panel, half, column + i, number[i]);
 }
 
 /* Columns [from, from + count) of 16 rows of f32, f16 or bf16 → panel (count, 32), half of its rows.

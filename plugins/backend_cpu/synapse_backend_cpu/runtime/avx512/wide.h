@@ -21,6 +21,7 @@ typedef struct {
     const uint8_t *row[LANES];
     __m512i offset;            /* of each row from the first, in bytes */
     const uint8_t *packed;     /* where the 16 rows are packed, else NULL */
+    const uint8_t *ahead;      /* what is asked for when their first bytes are read */
 } syn_rows16;
 
 SYN_INLINE syn_rows16 rows_at(const uint8_t *data, size_t row_bytes, uint32_t first, uint32_t rows) {
@@ -42,6 +43,7 @@ SYN_INLINE syn_rows16 weight_rows(const syn_operand *w, uint32_t first) {
     syn_rows16 r;
     uint32_t last = (w->rows - 1) / LANES * LANES;
     r.packed = w->packed + (size_t)(first < last ? first : last) * w->row_bytes;
+    r.ahead = r.packed + AHEAD_BYTES;
     return r;
 }
 
@@ -55,7 +57,7 @@ SYN_INLINE __m512i take_four_rows(const syn_rows16 *r, uint32_t first, size_t at
 /* 64 bytes of packed rows. They are read about one behind the other: each asks for those that will be
  * read when memory has answered, to come as far as the second cache. */
 SYN_INLINE __m512i take_packed(const syn_rows16 *r, size_t at) {
-    _mm_prefetch((const char *)(r->packed + at + AHEAD_BYTES), _MM_HINT_T1);
+    _mm_prefetch((const char *)(r->ahead + at), _MM_HINT_T1);
     return _mm512_loadu_si512(r->packed + at);
 }
 

@@ -10,7 +10,8 @@ from typing import Any
 import attrs
 import numpy as np
 
-from synapse_backend_cpu.native.library import declarations, runtime
+from synapse_backend_cpu.native.declarations import declarations
+from synapse_backend_cpu.native.library import runtime
 from synapse_core.errors import UsageError
 from synapse_core.program import Tables, aligned_zeros
 

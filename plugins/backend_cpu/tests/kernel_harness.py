@@ -16,7 +16,7 @@ import attrs
 import cffi
 import numpy as np
 from synapse_backend_cpu.native import recipe
-from synapse_backend_cpu.native.library import declared_in
+from synapse_backend_cpu.native.declarations import declared_in
 
 from synapse_core.formats import HELD_FORMATS, format_named
 

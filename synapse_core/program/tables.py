@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -89,16 +89,16 @@ class Tables:
 
     def weights_of(self, kernel: str) -> list[int]:
         """Return the numbers of the weights that ops of this kernel read, in rising order."""
+        return sorted({number for _, numbers in self.reads_of(kernel) for number in numbers})
+
+    def reads_of(self, kernel: str) -> Iterator[tuple[np.ndarray, list[int]]]:
+        """Give each op of this kernel, its record, and the numbers of the weights that it reads."""
         names = self.kernel_names()
-        found: set[int] = set()
         for op in self.ops:
-            if names[int(op["kernel"])] != kernel:
-                continue
-            first = int(op["first_operand"])
-            for word in self.operands[first : first + int(op["inputs"])].tolist():
-                if word >> r.OPERAND_SHIFT == r.WEIGHT:
-                    found.add(word & r.OPERAND_INDEX)
-        return sorted(found)
+            if names[int(op["kernel"])] == kernel:
+                first = int(op["first_operand"])
+                words = self.operands[first : first + int(op["inputs"])].tolist()
+                yield op, [w & r.OPERAND_INDEX for w in words if w >> r.OPERAND_SHIFT == r.WEIGHT]
 
 
 def functions_of(program: Program) -> dict[str, FunctionTable]:

@@ -74,7 +74,7 @@ class CpuSession:
         groups = page_tables(tables, functions, slots)
         alone = threads is None
         threads = threads or usable_cores()
-        packed = pack(native, tables, threads)
+        packed = pack(native, program, tables, threads)
         if packed is not None:
             native.packed = packed.table
             keep.append(packed)

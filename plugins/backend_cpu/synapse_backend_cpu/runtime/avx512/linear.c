@@ -43,11 +43,6 @@ static int check(const syn_op *op) {
     return code;
 }
 
-/* Does a float product decode whole rows first? */
-static int is_decoded(const syn_operand *w) {
-    return w->dtype != SYN_F32 && w->dtype != SYN_F16 && w->dtype != SYN_BF16;
-}
-
 static plan plan_of(const syn_op *op, uint32_t threads) {
     const syn_operand *x = &op->in[0];
     uint32_t arith = op->attributes[0];
@@ -66,7 +61,7 @@ static plan plan_of(const syn_op *op, uint32_t threads) {
     p.sums_bytes = (size_t)p.block_rows * PANEL_ROWS * 4;
     p.panel_bytes = p.integers ? sizeof(syn_panel) : (PART_COLUMNS + 8) * PANEL_ROWS * 4;
     for (uint32_t i = 0; !p.integers && i < op->outputs; i++)
-        if (is_decoded(&op->in[1 + 2 * i]))
+        if (is_decoded(arith, op->in[1 + 2 * i].dtype))
             p.decoded_bytes = (size_t)syn_aligned((uint64_t)x->cols * 4 * PANEL_ROWS);
     return p;
 }
@@ -148,7 +143,7 @@ static void float_sums(const plan *p, const room *r, uint8_t *x, const syn_opera
     float *panel = (float *)(void *)r->panel;
     uint32_t dtype = w->dtype, left = w->rows - n;
     syn_rows16 low, high;
-    if (is_decoded(w)) {
+    if (is_decoded(ARITH_F32, w->dtype)) {
         left = left < PANEL_ROWS ? left : PANEL_ROWS;
         for (uint32_t i = 0; i < left; i++) syn_decode_row(r->decoded + (size_t)i * p->cols, w, n + i);
         low = rows_at((const uint8_t *)r->decoded, (size_t)p->cols * 4, 0, left);

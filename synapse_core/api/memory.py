@@ -2,22 +2,38 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
+from typing import NamedTuple
 
 import attrs
 
-from synapse_core.formats import CORE_FORMATS, Formats, carrier_of
-from synapse_core.graph import Graph, Weight
-from synapse_core.passes.formats import given_format
+from synapse_core.backends import Backend
+from synapse_core.errors import Unavailable
+from synapse_core.formats import (
+    CORE_FORMATS,
+    Formats,
+    WeightFormat,
+    carrier_of,
+    format_of_code,
+)
+from synapse_core.graph import Graph, Weight, WeightRef
+from synapse_core.ops import ARITHMETICS
+from synapse_core.ops.linear import LINEAR
+from synapse_core.passes.formats import ARITHMETIC_OF_FORMAT, given_format
 from synapse_core.program import Limits, Program, Tables, functions_of
 from synapse_core.program.records import PAGE_ROWS
 
 
 @attrs.frozen
 class Memory:
-    """Units: bytes. `weights` lie in mapped files where they keep their format."""
+    """Units: bytes. `weights` lie in mapped files where they keep their format.
+
+    `copies` is what a backend copies of them in another order.
+    """
 
     weights: int
+    copies: int
     kv: int
     recurrent: int
     arena: int
@@ -25,7 +41,7 @@ class Memory:
     @property
     def total(self) -> int:
         """All of it."""
-        return self.weights + self.kv + self.recurrent + self.arena
+        return self.weights + self.copies + self.kv + self.recurrent + self.arena
 
 
 def estimate(
@@ -33,10 +49,14 @@ def estimate(
     graph: Graph | None = None,
     format: str | None = None,
     formats: Formats = CORE_FORMATS,
+    *,
+    backend: Backend | None = None,
+    arith: str | None = None,
 ) -> Memory:
-    """Estimate what running a program needs with all its slots full.
+    """Estimate what running a program needs with all its slots full, on a backend if one is given.
 
-    With the graph, `format` tells what its matrices would be held in.
+    With the graph, `format` tells what its matrices would be held in, and `arith` what arithmetic
+    its products were asked to use.
     """
     tables = Tables.of(program.image, program.path or "program")
     functions = functions_of(program).values()
@@ -48,12 +68,16 @@ def estimate(
         for group in tables.groups
     ]
     if graph is not None:
-        weights = sum(_held_bytes(weight, format, formats) for weight in graph.weights.values())
+        held = {name: _held(weight, format, formats) for name, weight in graph.weights.items()}
+        weights = sum(w.rows * held[name].row_bytes(w.cols) for name, w in graph.weights.items())
+        products = _products_of_graph(graph, held, arith)
     else:
+        products = _products_of_tables(tables)
         places = {(int(w["segment"]), int(w["offset"])): w for w in tables.weights}
         weights = sum(int(w["rows"]) * int(w["row_bytes"]) for w in places.values())
     return Memory(
         weights=weights,
+        copies=_copied_bytes(backend, products),
         kv=slots * sum(pages),
         recurrent=slots * slot_bytes_of(program),
         arena=max((f.arena_bytes for f in functions), default=0),
@@ -85,9 +109,53 @@ def _pages(positions: int, window: int, rows: int) -> int:
     return -(-kept // PAGE_ROWS)
 
 
-def _held_bytes(weight: Weight, format: str | None, formats: Formats) -> int:
+def _held(weight: Weight, format: str | None, formats: Formats) -> WeightFormat:
     held = formats.named(weight.type.format)
-    if weight.rows > 1:
-        given = held if format is None else given_format(format, weight, formats)
-        held = carrier_of(given, weight.cols)
-    return weight.rows * held.row_bytes(weight.cols)
+    if weight.rows == 1:
+        return held
+    given = held if format is None else given_format(format, weight, formats)
+    return carrier_of(given, weight.cols)
+
+
+class _Product(NamedTuple):
+    """A weight that a product reads, by its name or number, and in what arithmetic."""
+
+    weight: str | int
+    format: str
+    arith: str
+    rows: int
+    cols: int
+
+
+def _products_of_graph(
+    graph: Graph, held: Mapping[str, WeightFormat], arith: str | None
+) -> Iterator[_Product]:
+    for function in graph.functions.values():
+        for node in function.nodes:
+            for operand in node.inputs if node.op == LINEAR.name else ():
+                if isinstance(operand, WeightRef):
+                    weight, format = graph.weights[operand.name], held[operand.name].name
+                    used = arith or ARITHMETIC_OF_FORMAT.get(format, "f32")
+                    yield _Product(operand.name, format, used, weight.rows, weight.cols)
+
+
+def _products_of_tables(tables: Tables) -> Iterator[_Product]:
+    for op, numbers in tables.reads_of(LINEAR.name):
+        arith = ARITHMETICS[int(op["attributes"][0])]
+        for number in numbers:
+            weight = tables.weights[number]
+            format = format_of_code(int(weight["format"])).name
+            yield _Product(number, format, arith, int(weight["rows"]), int(weight["cols"]))
+
+
+def _copied_bytes(backend: Backend | None, products: Iterable[_Product]) -> int:
+    """Return what a backend copies of the weights; one that several products read, once."""
+    copied = getattr(backend, "copied_bytes", None)
+    if copied is None:
+        return 0
+    sizes: dict[str | int, int] = {}
+    with suppress(Unavailable):  # what runs nothing here copies nothing
+        for product in products:
+            size = copied(product.format, product.arith, product.rows, product.cols)
+            sizes[product.weight] = max(sizes.get(product.weight, 0), size)
+    return sum(sizes.values())

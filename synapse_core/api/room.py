@@ -18,7 +18,7 @@ from synapse_core.formats import CORE_FORMATS, Formats
 from synapse_core.graph import Graph
 from synapse_core.passes import Rule, holding_of
 
-# They are made one by one, then laid out as one block, and both are kept.
+# They are made one by one and each moves into one block; a backend may copy them for its kernels.
 COPIES = 2
 # Of two kinds of cgroup: limit, what is used, and how the file's cache in that is called.
 CGROUPS = (

@@ -61,7 +61,12 @@ class Session(Protocol):
 
 
 class Backend(Protocol):
-    """A machine that runs programs here and now."""
+    """A machine that runs programs here and now.
+
+    Two things it may have besides: `rank`, an int by which `auto` chooses among several, 0 where
+    there is none; and `copied_bytes(format, arith, rows, cols)`, an int: what it copies of a
+    weight that a product of this arithmetic reads, 0 where it reads weights as they lie.
+    """
 
     @property
     def name(self) -> str:

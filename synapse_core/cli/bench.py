@@ -111,18 +111,21 @@ def sizes_of(model: Model, prompt_tokens: int, count: int) -> dict[str, Any]:
 
     Raises: UsageError where the context holds no prompt and two tokens.
     """
-    from synapse_core.api import estimate
+    from synapse_core.api import choose_backend, estimate
+    from synapse_core.plugins import default_host
 
     positions = model.decoder.ports.positions
     if positions < 3:
         raise UsageError(f"a context of {positions} tokens is too short to measure (--ctx)")
     prompt_tokens = min(prompt_tokens, positions - 2)
-    memory = estimate(model.program, model.graph)
+    backend = choose_backend(model.backend, default_host())
+    memory = estimate(model.program, model.graph, backend=backend)
     return {
         "model": str(model.built.path),
         "family": model.built.family,
         "parameters": model.program.host.get("parameters"),
         "weights_bytes": memory.weights,
+        "copies_bytes": memory.copies,
         "kv_bytes": memory.kv,
         "context": positions,
         "prompt_tokens": prompt_tokens,

@@ -32,17 +32,22 @@ def inspect(
     """Show family, config, weights, functions and states of MODEL, from its headers alone.
 
     With --format, memory is what it would be after re-encoding; nothing is re-encoded for it.
+    Copies are what the fastest backend here makes of the weights, in the order it reads them.
     """
-    from synapse_core.api import build, default_model, estimate
+    from synapse_core.api import build, choose_backend, default_model, estimate
     from synapse_core.formats import Formats
     from synapse_core.plugins import default_host
 
     host = default_host()
     built = build(model or default_model(host), host, arith=arith, kv=kv, context=context)
     report = describe(built)
-    needs = estimate(built.program, built.graph, format, Formats(host))
+    backend = choose_backend("auto", host)
+    needs = estimate(
+        built.program, built.graph, format, Formats(host), backend=backend, arith=arith
+    )
     report["memory"] = {
         "weights_bytes": needs.weights,
+        "copies_bytes": needs.copies,
         "kv_bytes": needs.kv,
         "recurrent_bytes": needs.recurrent,
         "arena_bytes": needs.arena,

@@ -52,15 +52,18 @@ class Constant:
         return np.array_equal(self.raw(), other.raw())
 
 
-@attrs.frozen(eq=False)
+@attrs.define(eq=False)
 class Encoded:
-    """A weight re-encoded in memory: `bytes` are uint8 (rows, row_bytes) of `format`."""
+    """A weight re-encoded in memory: `bytes` are uint8 (rows, row_bytes) of `format`.
 
-    format: str
-    rows: int
-    cols: int
+    Where they lie may change (`settle`), what they are never does.
+    """
+
+    format: str = attrs.field(on_setattr=attrs.setters.frozen)
+    rows: int = attrs.field(on_setattr=attrs.setters.frozen)
+    cols: int = attrs.field(on_setattr=attrs.setters.frozen)
     bytes: np.ndarray
-    place: tuple[str, int] | None = None
+    place: tuple[str, int] | None = attrs.field(default=None, on_setattr=attrs.setters.frozen)
 
     @classmethod
     def encode(cls, values: np.ndarray, format: WeightFormat) -> Encoded:
@@ -70,3 +73,9 @@ class Encoded:
     def raw(self) -> np.ndarray:
         """Return the bytes, uint8 (rows, row_bytes)."""
         return self.bytes
+
+    def settle(self, room: np.ndarray) -> None:
+        """Move the bytes into `room`, uint8 of as many, so that they are held once only."""
+        place = room.reshape(self.bytes.shape)
+        place[:] = self.bytes
+        self.bytes = place

@@ -31,7 +31,7 @@ from synapse_core.ops.elementwise import (
     SOFTCAP,
 )
 from synapse_core.ops.embedding import ADD_POSITIONS, EMBEDDING
-from synapse_core.ops.linear import LINEAR
+from synapse_core.ops.linear import ARITHMETICS, LINEAR
 from synapse_core.ops.norm import ADD_LAYERNORM, ADD_RMSNORM, LAYERNORM, RMSNORM
 from synapse_core.ops.options import complete_options, pack_attributes, unpack_attributes
 from synapse_core.ops.rope import ROPE
@@ -61,6 +61,7 @@ CORE_OPS: tuple[Op, ...] = (
 )
 
 __all__ = [
+    "ARITHMETICS",
     "CORE_OPS",
     "F32",
     "I32",

@@ -145,11 +145,13 @@ PRODUCTS: dict[str, Callable[[np.ndarray], Product]] = {
     "a8/32": _a8_32,
     "a8/row": _a8_row,
 }
+# In the order of their numbers in a program.
+ARITHMETICS = tuple(PRODUCTS)
 LINEAR = Op(
     name="linear",
     summary="x · wᵀ + b for a list of weights",
     infer=infer,
     reference=reference,
-    attributes=(Attribute("arith", "enum", "f32", tuple(PRODUCTS)),),
+    attributes=(Attribute("arith", "enum", "f32", ARITHMETICS),),
     kernels={"c": "core"},
 )

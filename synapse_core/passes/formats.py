@@ -20,7 +20,7 @@ from synapse_core.formats import (
     carry,
 )
 from synapse_core.graph import Encoded, Function, Graph, Node, Weight, WeightRef
-from synapse_core.passes.reencode import reencode, relative_error
+from synapse_core.passes.reencode import reencode, relative_error, room_for
 from synapse_core.passes.rewrite import map_functions, with_nodes
 
 # What a matrix falls back to, again and again, while its rows do not divide into the blocks.
@@ -153,7 +153,7 @@ def _encode_in_blocks(
 ) -> tuple[np.ndarray, float]:
     """Re-encode rows a block at a time, so that the float32 of a whole matrix never exists."""
     block = max(1, (1 << 22) // max(cols, 1))
-    encoded = np.empty((len(raw), held.row_bytes(cols)), dtype=np.uint8)
+    encoded = room_for(len(raw), held.row_bytes(cols))
     lost = total = 0.0
     for start in range(0, len(raw), block):
         rows = raw[start : start + block]

@@ -44,17 +44,20 @@ def expand(graph: Graph) -> Graph:
 
 def _fuse_linears(function: Function) -> Function:
     leaders: list[tuple[int, Node, list[Node]]] = []
+    near: list[tuple[int, Node, list[Node]]] = []
     for number, node in enumerate(function.nodes):
         if node.op != "linear":
             continue
-        for place, leader, group in leaders:
+        near = [entry for entry in near if number - entry[0] <= NEAR_NODES]
+        for _, leader, group in near:
             same = leader.inputs[0] == node.inputs[0] and leader.options == node.options
             pairs = sum(len(member.outputs) for member in group) + len(node.outputs)
-            if same and number - place <= NEAR_NODES and pairs <= MOST_LINEARS:
+            if same and pairs <= MOST_LINEARS:
                 group.append(node)
                 break
         else:
-            leaders.append((number, node, [node]))
+            near.append((number, node, [node]))
+            leaders.append(near[-1])
     fused = {id(leader): _one_linear(group) for _, leader, group in leaders}
     joined = [node for _, _, group in leaders for node in group[1:]]
     nodes = [fused.get(id(node), node) for node in without(function.nodes, joined)]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterator
 
 from synapse_core.graph import Function, Graph, Node, Operand, StateRef, Tensor, WeightRef
@@ -18,6 +17,8 @@ def as_text(graph: Graph) -> str:
 
 def as_diff(before: Graph, after: Graph, names: tuple[str, str]) -> str:
     """Return a unified diff of two stages' texts; empty when nothing changed."""
+    import difflib
+
     return "".join(
         difflib.unified_diff(
             as_text(before).splitlines(keepends=True),

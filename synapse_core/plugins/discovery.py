@@ -59,11 +59,13 @@ def candidates() -> list[Candidate]:
     """Return all entry points of any `synapse.vN` group, sorted, each distribution once."""
     found: dict[tuple[str, str, str], Candidate] = {}
     for distribution in metadata.distributions():
+        points = [p for p in distribution.entry_points if _GROUP.fullmatch(p.group)]
+        if not points:
+            continue  # whose metadata is not read: most of what is installed is no plugin
         name = distribution.metadata["Name"] or "unknown"
-        for point in distribution.entry_points:
-            if _GROUP.fullmatch(point.group):
-                candidate = Candidate(point.name, name, distribution.version, point)
-                found.setdefault((point.name, _normal(name), point.group), candidate)
+        for point in points:
+            candidate = Candidate(point.name, name, distribution.version, point)
+            found.setdefault((point.name, _normal(name), point.group), candidate)
     return [found[key] for key in sorted(found)]
 
 

@@ -6,7 +6,6 @@ Listing imports plugin modules, never what they provide.
 
 from __future__ import annotations
 
-import difflib
 import functools
 import importlib
 import os
@@ -126,6 +125,8 @@ class Host:
         if wanted:
             have = ", ".join(p.distribution for p in found) or "nobody"
             return f"{kind} {name!r} is not provided by {wanted!r}; it is by {have}"
+        import difflib
+
         text = f"no {kind} {name!r} is installed"
         near = difflib.get_close_matches(name, self.names(kind))
         if near:

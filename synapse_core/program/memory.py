@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 import attrs
 
@@ -54,15 +55,22 @@ _ORDERS: tuple[Callable[[Lifetime], tuple[int | str, ...]], ...] = (
 
 
 def _place(tensors: Sequence[Lifetime]) -> tuple[dict[str, int], int]:
-    placed: list[tuple[int, Lifetime]] = []
+    alive: dict[int, list[tuple[int, int]]] = defaultdict(list)  # by node: begin and end of each
+    begun: dict[int, list[tuple[int, int]]] = defaultdict(list)  # the same, by the first node only
     offsets: dict[str, int] = {}
     size = 0
     for tensor in tensors:
-        neighbours = [pair for pair in placed if pair[1].meets(tensor)]
-        offset = _best_gap(tensor, sorted(neighbours, key=lambda pair: pair[0]))
+        met = list(alive[tensor.first])
+        for node in range(tensor.first + 1, tensor.last + 1):
+            met += begun[node]
+        room = _room(tensor)
+        offset = _best_gap(room, sorted(met))
+        place = offset, offset + room
         offsets[tensor.name] = offset
-        placed.append((offset, tensor))
-        size = max(size, offset + _room(tensor))
+        size = max(size, place[1])
+        begun[tensor.first].append(place)
+        for node in range(tensor.first, tensor.last + 1):
+            alive[node].append(place)
     return offsets, size
 
 
@@ -70,12 +78,13 @@ def _room(tensor: Lifetime) -> int:
     return align(tensor.bytes, ARENA_ALIGN)
 
 
-def _best_gap(tensor: Lifetime, neighbours: Sequence[tuple[int, Lifetime]]) -> int:
+def _best_gap(needed: int, met: Iterable[tuple[int, int]]) -> int:
+    """Return where the smallest gap begins that holds so many bytes, or the end of all."""
     best, best_room = -1, 0
     end = 0
-    for offset, other in neighbours:
-        room = offset - end
-        if room >= _room(tensor) and (best < 0 or room < best_room):
+    for begin, stop in met:
+        room = begin - end
+        if room >= needed and (best < 0 or room < best_room):
             best, best_room = end, room
-        end = max(end, offset + _room(other))
+        end = max(end, stop)
     return end if best < 0 else best

@@ -9,7 +9,7 @@ import numpy as np
 
 from synapse_core.errors import GraphError
 from synapse_core.formats import format_named
-from synapse_core.graph import Weight, WeightSource
+from synapse_core.graph import Encoded, Weight, WeightSource
 from synapse_core.program import records as r
 
 CONSTANT_ALIGN = 64
@@ -25,7 +25,7 @@ class SegmentTable:
     names: dict[str, int] = attrs.field(factory=dict)
     files: dict[str, int] = attrs.field(factory=dict)
     mapped: dict[int, WeightSource] = attrs.field(factory=dict)
-    constants: list[tuple[int, np.ndarray]] = attrs.field(factory=list)
+    constants: list[tuple[int, int, WeightSource]] = attrs.field(factory=list)
     constant_bytes: int = 0
 
     def index(self, name: str) -> int:
@@ -52,7 +52,7 @@ class SegmentTable:
             segment = self.files.setdefault(file, len(self.files))
             self.mapped[len(self.records)] = source
         else:
-            segment, offset = -1, self._constant(source.raw())
+            segment, offset = -1, self._constant(source, weight.rows * row_bytes)
         self.names[weight.name] = len(self.records)
         self.records.append(
             (offset, segment, format.code, r.LAYOUT_ROWS, weight.rows, weight.cols, row_bytes)
@@ -61,15 +61,20 @@ class SegmentTable:
     def buffers(self) -> list[np.ndarray]:
         """Return the segments, uint8 (bytes,): the files mapped, then the constants.
 
-        Constants' records are completed here, when the number of files is known.
+        Constants' records are completed here, when the number of files is known. What was
+        re-encoded moves into their block: it is held once.
 
         Raises: GraphError for more files than can be mapped, the rest too large to copy.
         """
         self._copy_small_files()
         mapped = [np.memmap(Path(file), dtype=np.uint8, mode="r") for file in self.files]
         block = np.zeros(self.constant_bytes, dtype=np.uint8)
-        for offset, data in self.constants:
-            block[offset : offset + data.size] = data.reshape(-1)
+        for offset, size, source in self.constants:
+            room = block[offset : offset + size]
+            if isinstance(source, Encoded):
+                source.settle(room)
+            else:
+                room[:] = source.raw().reshape(-1)
         last = len(mapped)
         self.records = [(o, last if s < 0 else s, *rest) for o, s, *rest in self.records]
         return [*mapped, block]
@@ -99,12 +104,13 @@ class SegmentTable:
         for number, source in self.mapped.items():
             offset, segment, *rest = self.records[number]
             place = places.get(segment, -1)
-            offset = offset if segment in places else self._constant(source.raw())
+            if segment not in places:
+                offset = self._constant(source, source.raw().size)
             self.records[number] = (offset, place, *rest)
         self.files = {f: places[s] for f, s in self.files.items() if s in places}
 
-    def _constant(self, data: np.ndarray) -> int:
+    def _constant(self, source: WeightSource, size: int) -> int:
         offset = self.constant_bytes
-        self.constants.append((offset, data))
-        self.constant_bytes = r.align(offset + data.size, CONSTANT_ALIGN)
+        self.constants.append((offset, size, source))
+        self.constant_bytes = r.align(offset + size, CONSTANT_ALIGN)
         return offset

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -89,16 +89,16 @@ class Tables:
 
     def weights_of(self, kernel: str) -> list[int]:
         """Return the numbers of the weights that ops of this kernel read, in rising order."""
+        return sorted({number for _, numbers in self.reads_of(kernel) for number in numbers})
+
+    def reads_of(self, kernel: str) -> Iterator[tuple[np.ndarray, list[int]]]:
+        """Give each op of this kernel, its record, and the numbers of the weights that it reads."""
         names = self.kernel_names()
-        found: set[int] = set()
         for op in self.ops:
-            if names[int(op["kernel"])] != kernel:
-                continue
-            first = int(op["first_operand"])
-            for word in self.operands[first : first + int(op["inputs"])]:
-                if int(word) >> r.OPERAND_SHIFT == r.WEIGHT:
-                    found.add(int(word) & r.OPERAND_INDEX)
-        return sorted(found)
+            if names[int(op["kernel"])] == kernel:
+                first = int(op["first_operand"])
+                words = self.operands[first : first + int(op["inputs"])].tolist()
+                yield op, [w & r.OPERAND_INDEX for w in words if w >> r.OPERAND_SHIFT == r.WEIGHT]
 
 
 def functions_of(program: Program) -> dict[str, FunctionTable]:
@@ -127,7 +127,7 @@ def _function(tables: Tables, index: int, host: Mapping[str, Any]) -> FunctionTa
         for n, s in enumerate(space_records)
     )
     tensors = _slice(tables.tensors, record, "first_tensor", "tensors")
-    types = tuple(_type(tensor, spaces) for tensor in tensors)
+    types = _types(tensors, spaces)
     ports = [
         (
             Port(bytes(port["name"]).decode(), types[int(port["tensor"])], int(port["tensor"])),
@@ -158,14 +158,16 @@ def _slice(table: np.ndarray, record: np.ndarray, first: str, count: str) -> np.
     return table[start:stop]
 
 
-def _type(tensor: np.ndarray, spaces: tuple[Space, ...]) -> TensorType:
-    dtype = _DTYPE_OF_CODE[int(tensor["dtype"])]
-    limit = int(tensor["limit"])
-    by_space = dtype == "i32" and limit == 0
-    return TensorType(
-        spaces[int(tensor["space"])],
-        int(tensor["cols"]),
-        dtype,
-        limit,
-        spaces[int(tensor["limit_space"])].name if by_space else "",
-    )
+def _types(tensors: np.ndarray, spaces: tuple[Space, ...]) -> tuple[TensorType, ...]:
+    """Return each tensor's type; of the many that are alike one is made."""
+    made: dict[tuple[int, ...], TensorType] = {}
+    types: list[TensorType] = []
+    for key in tensors[["space", "cols", "dtype", "limit", "limit_space"]].tolist():
+        if key not in made:
+            space, cols, code, limit, limit_space = key
+            dtype = _DTYPE_OF_CODE[code]
+            by_space = dtype == "i32" and limit == 0
+            bound = spaces[limit_space].name if by_space else ""
+            made[key] = TensorType(spaces[space], cols, dtype, limit, bound)
+        types.append(made[key])
+    return tuple(types)

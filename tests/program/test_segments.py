@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import attrs
 import numpy as np
 import pytest
 
 from synapse_core.errors import GraphError
-from synapse_core.graph import Weight
+from synapse_core.formats import format_named
+from synapse_core.graph import Encoded, Weight
 from synapse_core.loaders import FileTensor
 from synapse_core.program import segments
 from synapse_core.program.records import MAX_SEGMENTS
@@ -39,6 +41,19 @@ def test_every_weight_is_found_however_many_files_there_are(tmp_path: Path, file
         assert buffers[segment][offset : offset + rows * row_bytes].tobytes() == content
     # The largest stay where they are.
     assert table.segment_names() == [*(f"{n}.bin" for n in range(files)[-mapped:]), "constants"]
+
+
+def test_what_was_re_encoded_is_held_once() -> None:
+    numbers = np.random.default_rng(1).standard_normal((3, 64), dtype=np.float32)
+    source = Encoded.encode(numbers, format_named("q8_0"))
+    before = source.raw().copy()
+    table = segments.SegmentTable()
+    table.add(Weight("w", 3, 64, source=source))
+    (block,) = table.buffers()
+    assert np.shares_memory(source.raw(), block)
+    np.testing.assert_array_equal(source.raw(), before)
+    with pytest.raises(attrs.exceptions.FrozenAttributeError):
+        source.rows = 4
 
 
 def test_what_is_too_large_to_copy_is_refused_with_the_figures(tmp_path: Path, monkeypatch) -> None:

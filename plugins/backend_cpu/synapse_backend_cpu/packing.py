@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import mmap
 import os
+import threading
+from collections import deque
 from collections.abc import Iterable
-from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from typing import Any
 
 import attrs
 import numpy as np
 
-from synapse_backend_cpu.native.library import declarations, runtime
-from synapse_core.errors import UsageError
-from synapse_core.program import Tables, aligned_zeros
+from synapse_backend_cpu.mapped import MappedFiles
+from synapse_backend_cpu.native.declarations import declarations
+from synapse_backend_cpu.native.library import runtime
+from synapse_core.errors import Unavailable, UsageError
+from synapse_core.program import Program, Tables
 
 CHOSEN = "SYNAPSE_LAYOUT"
 LAYOUTS = ("packed", "rows")
@@ -20,6 +25,7 @@ GROUP_ROWS = 16
 # Bytes of a weight that one thread packs at a time.
 SHARE_BYTES = 4 << 20
 LINEAR = "linear"
+ALIGN = 64
 
 
 @attrs.frozen
@@ -27,12 +33,21 @@ class Packed:
     """The packed weights of a program: `table` is what `syn_program.packed` points to."""
 
     table: Any
-    arrays: tuple[np.ndarray, ...]
+    memory: np.ndarray
 
     @property
     def bytes(self) -> int:
         """How much memory they take."""
-        return sum(array.size for array in self.arrays)
+        return self.memory.size
+
+
+@attrs.frozen
+class _Place:
+    """Where a weight is packed to: bytes [offset, offset + size) of the block."""
+
+    number: int
+    offset: int
+    size: int
 
 
 def is_wanted() -> bool:
@@ -46,31 +61,91 @@ def is_wanted() -> bool:
     return chosen == LAYOUTS[0]
 
 
-def pack(native: Any, tables: Tables, threads: int) -> Packed | None:
-    """Pack what the program's products read, where the table of kernels asks for it."""
-    if not is_wanted():
-        return None
+def packed_bytes(format: int, arith: int, rows: int, cols: int) -> int:
+    """Return what a product's weight takes packed; 0 where its arithmetic reads it as it lies.
+
+    `format` and `arith` are the numbers that a program has for them.
+
+    Raises: as `is_wanted`, and as `runtime`.
+    """
+    if rows < GROUP_ROWS or not is_wanted():
+        return 0
+    return int(runtime().syn_packed_bytes(format, arith, rows, cols))
+
+
+def pack(native: Any, program: Program, tables: Tables, threads: int) -> Packed | None:
+    """Pack what the program's products read, where the table of kernels asks for it.
+
+    The pages of a mapped file that have been packed are given back: they stay in the system's
+    cache, from which whoever reads rows (an embedding) gets them again.
+
+    Raises: Unavailable when there is not that much memory; as `packed_bytes`.
+    """
     ffi, library = declarations(), runtime()
+    places = list(_places(tables))
+    if not places:
+        return None
+    memory = _memory(places[-1].offset + places[-1].size)
+    files = MappedFiles.of(program)
     weights = tables.weights
     pointers = ffi.new("const uint8_t *[]", max(1, len(weights)))
-    arrays: list[np.ndarray] = []
-    shares: list[tuple[Any, ...]] = []
-    for number in tables.weights_of(LINEAR):
-        weight = weights[number]
-        shape = int(weight["format"]), int(weight["rows"]), int(weight["cols"])
-        size = library.syn_packed_bytes(*shape)
-        if not size or shape[1] < GROUP_ROWS:
-            continue
-        to = aligned_zeros(size)
-        arrays.append(to)
-        pointers[number] = place = ffi.from_buffer("uint8_t *", to)
+    shares: deque[tuple[Any, ...]] = deque()
+    for place in places:
+        weight = weights[place.number]
+        to = ffi.from_buffer("uint8_t *", memory[place.offset : place.offset + place.size])
+        pointers[place.number] = to
         source = native.segment[int(weight["segment"])].data + int(weight["offset"])
-        shares += [(place, source, *shape, *part) for part in _parts(size, shape[1])]
-    if not arrays:
-        return None
-    with ThreadPoolExecutor(threads) as pool:
-        list(pool.map(lambda share: library.syn_pack(*share), shares))
-    return Packed(pointers, tuple(arrays))
+        shape = int(weight["format"]), int(weight["rows"]), int(weight["cols"])
+        row_bytes = int(weight["row_bytes"])
+        shares += [(to, source, *shape, *part, row_bytes) for part in _parts(place.size, shape[1])]
+
+    def work() -> None:
+        with suppress(IndexError):
+            while True:
+                *share, row_bytes = shares.popleft()
+                library.syn_pack(*share)
+                _, source, _, rows, _, first, end = share
+                begin, stop = first * GROUP_ROWS, min(end * GROUP_ROWS, rows)
+                address = int(ffi.cast("uintptr_t", source))
+                files.give_back(address + begin * row_bytes, address + stop * row_bytes)
+
+    helpers = [threading.Thread(target=work) for _ in range(threads - 1)]
+    for helper in helpers:
+        helper.start()
+    work()
+    for helper in helpers:
+        helper.join()
+    return Packed(pointers, memory)
+
+
+def _places(tables: Tables) -> Iterable[_Place]:
+    """Give each weight of a product that is packed its place in one block."""
+    arithmetics: dict[int, set[int]] = {}
+    for op, numbers in tables.reads_of(LINEAR):
+        for number in numbers:
+            arithmetics.setdefault(number, set()).add(int(op["attributes"][0]))
+    offset = 0
+    for number, arithmetic in sorted(arithmetics.items()):
+        weight = tables.weights[number]
+        format, shape = int(weight["format"]), (int(weight["rows"]), int(weight["cols"]))
+        size = max(packed_bytes(format, arith, *shape) for arith in arithmetic)
+        if size:
+            yield _Place(number, offset, size)
+            offset += size + -size % ALIGN
+
+
+def _memory(size: int) -> np.ndarray:
+    """Return zeros in pages as large as the system gives: the fewer, the sooner they are there."""
+    try:
+        block = mmap.mmap(-1, size, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+    except OSError as error:
+        raise Unavailable(
+            f"packed weights take {size:,} bytes: {error.strerror}; {CHOSEN}=rows needs none"
+        ) from error
+    if hasattr(mmap, "MADV_HUGEPAGE"):
+        with suppress(OSError):  # a kernel without them
+            block.madvise(mmap.MADV_HUGEPAGE)
+    return np.frombuffer(block, dtype=np.uint8)
 
 
 def _parts(size: int, rows: int) -> Iterable[tuple[int, int]]:

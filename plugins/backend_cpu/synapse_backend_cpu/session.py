@@ -12,8 +12,9 @@ import numpy as np
 
 from synapse_backend_cpu.calls import HostCall, known_slot
 from synapse_backend_cpu.errors import call_error, open_error
+from synapse_backend_cpu.native.declarations import declarations
 from synapse_backend_cpu.native.kernels import kernel_pointers
-from synapse_backend_cpu.native.library import declarations, runtime
+from synapse_backend_cpu.native.library import runtime
 from synapse_backend_cpu.packing import pack
 from synapse_backend_cpu.pages import PageTable, page_tables
 from synapse_core.backends import Executable
@@ -73,7 +74,7 @@ class CpuSession:
         groups = page_tables(tables, functions, slots)
         alone = threads is None
         threads = threads or usable_cores()
-        packed = pack(native, tables, threads)
+        packed = pack(native, program, tables, threads)
         if packed is not None:
             native.packed = packed.table
             keep.append(packed)

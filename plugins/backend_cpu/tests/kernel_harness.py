@@ -16,7 +16,7 @@ import attrs
 import cffi
 import numpy as np
 from synapse_backend_cpu.native import recipe
-from synapse_backend_cpu.native.library import declared_in
+from synapse_backend_cpu.native.declarations import declared_in
 
 from synapse_core.formats import HELD_FORMATS, format_named
 
@@ -277,7 +277,7 @@ def run(
             rooms.append((operand, data))
             target[number].data = ffi.cast("uint8_t *", data.ctypes.data)
             if packed and operand.fields["kind"] == 2:
-                copies.append(_packed(target[number]))
+                copies.append(_packed(target[number], int(words[0])))
                 if copies[-1] is not None:
                     target[number].packed = ffi.cast("uint8_t *", copies[-1].ctypes.data)
     barrier = threading.Barrier(threads)
@@ -317,11 +317,11 @@ def run(
     return results
 
 
-def _packed(weight: Any) -> np.ndarray | None:
-    """Return a weight as the table packs it, at a multiple of 64; None where it does not."""
+def _packed(weight: Any, arith: int) -> np.ndarray | None:
+    """Return a product's weight as the table packs it, at a multiple of 64, or None."""
     ffi, lib, _ = library()
     shape = weight.dtype, weight.rows, weight.cols
-    size = lib.syn_packed_bytes(*shape)
+    size = lib.syn_packed_bytes(weight.dtype, arith, weight.rows, weight.cols)
     if not size:
         return None
     to = np.full(size + 64, 0xA5, dtype=np.uint8)

@@ -8,8 +8,9 @@ import attrs
 import numpy as np
 import pytest
 from synapse_backend_cpu.backend import CpuBackend
+from synapse_backend_cpu.native.declarations import declarations
 from synapse_backend_cpu.native.kernels import kernel_pointers
-from synapse_backend_cpu.native.library import declarations, runtime
+from synapse_backend_cpu.native.library import runtime
 
 from synapse_core.backends import Session
 from synapse_core.errors import UsageError

@@ -9,7 +9,10 @@ from synapse_backend_cpu.backend import CpuBackend
 from synapse_backend_cpu.native import library, recipe
 from synapse_backend_cpu.native.compiler import target
 
+from synapse_core.api import estimate
+from synapse_core.backends.numpy_backend import NumpyBackend
 from synapse_core.errors import Unavailable, UsageError
+from synapse_core.formats import F32, INT8, Q8_0
 from synapse_core.program import Tables
 from synapse_core.testing import causal_decoder
 
@@ -59,6 +62,31 @@ def test_an_unknown_layout_is_refused(monkeypatch):
     monkeypatch.setenv(packing.CHOSEN, "columns")
     with pytest.raises(UsageError, match="SYNAPSE_LAYOUT=columns: there are packed, rows"):
         packing.is_wanted()
+
+
+def test_nothing_is_packed_that_its_product_does_not_read(monkeypatch):
+    """A float product decodes rows of a block format where they lie."""
+    monkeypatch.delenv(packing.CHOSEN, raising=False)
+    backend = CpuBackend()
+    for tier in usable():
+        monkeypatch.setenv(library.FORCED, tier.name)
+        for format, arith in ((F32, "f32"), (Q8_0, "a8/32"), (INT8, "a8/row")):
+            copied = backend.copied_bytes(format.name, arith, 64, 64)
+            assert copied == (64 * format.row_bytes(64) if tier.folder else 0)
+        for format in (Q8_0, INT8):
+            assert backend.copied_bytes(format.name, "f32", 64, 64) == 0
+
+
+@pytest.mark.parametrize("format", FORMATS)
+@pytest.mark.parametrize("layout", packing.LAYOUTS)
+def test_what_is_packed_is_what_is_estimated(monkeypatch, format, layout):
+    monkeypatch.setenv(packing.CHOSEN, layout)
+    program = causal_decoder(format, "f16").executable().program
+    packed = sum(place.size for place in packing._places(Tables.of(program.image)))
+    assert estimate(program, backend=CpuBackend()).copies == packed
+    assert estimate(program, backend=NumpyBackend()).copies == estimate(program).copies == 0
+    wanted = layout == "packed" and library.tier().folder
+    assert (packed > 0) == bool(wanted)
 
 
 @pytest.mark.parametrize("format", FORMATS)

@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from synapse_backend_cpu.native.compiler import compiled, target
-from synapse_backend_cpu.native.library import declarations, runtime, tier
+from synapse_backend_cpu.native.declarations import declarations
+from synapse_backend_cpu.native.library import runtime, tier
 from synapse_backend_cpu.native.recipe import Tier, kernel_library
 from synapse_core.errors import Unavailable
 from synapse_core.ops import Op

@@ -1,42 +1,18 @@
-"""The runtime as a library, declared from its own headers, for this machine's instructions."""
+"""The runtime as a library, for this machine's instructions."""
 
 from __future__ import annotations
 
 import functools
 import os
-import re
 from pathlib import Path
 from typing import Any
 
-import cffi
-
 from synapse_backend_cpu.native.compiler import compiled, target
-from synapse_backend_cpu.native.recipe import (
-    HOST,
-    PLAIN,
-    RUNTIME,
-    Tier,
-    runtime_library,
-    tiers_of,
-)
+from synapse_backend_cpu.native.declarations import declarations
+from synapse_backend_cpu.native.recipe import PLAIN, Tier, runtime_library, tiers_of
 from synapse_core.errors import Unavailable, UsageError
 
 FORCED = "SYNAPSE_CPU"
-
-
-@functools.cache
-def declarations() -> cffi.FFI:
-    """Return cffi's view of the types and functions, read between the marks of the headers."""
-    ffi = cffi.FFI()
-    for header in (RUNTIME / "syn.h", HOST / "pool.h", HOST / "instructions.h", HOST / "pack.h"):
-        ffi.cdef(declared_in(header))
-    return ffi
-
-
-def declared_in(header: Path) -> str:
-    """Return what a header declares between its CDEF marks, without comments."""
-    text = header.read_text().split("/* CDEF */")[1].split("/* END CDEF */")[0]
-    return re.sub(r"/\*.*?\*/", "", text, flags=re.S).replace("0xffffffffu", "0xffffffff")
 
 
 def runtime() -> Any:

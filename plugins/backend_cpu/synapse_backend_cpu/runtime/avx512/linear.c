@@ -44,11 +44,6 @@ static int check(const syn_op *op) {
     return code;
 }
 
-/* Does a float product decode whole rows first? */
-static int is_decoded(const syn_operand *w) {
-    return w->dtype != SYN_F32 && w->dtype != SYN_F16 && w->dtype != SYN_BF16;
-}
-
 static plan plan_of(const syn_op *op, uint32_t threads) {
     const syn_operand *x = &op->in[0];
     uint32_t arith = op->attributes[0];
@@ -71,7 +66,7 @@ static plan plan_of(const syn_op *op, uint32_t threads) {
     p.panel_bytes = p.integers ? sizeof(syn_panel) : (PART_COLUMNS + 8) * PANEL_ROWS * 4;
     if (p.split) p.panel_bytes = SPLIT_PANEL_BYTES;
     for (uint32_t i = 0; !p.integers && i < op->outputs; i++)
-        if (is_decoded(&op->in[1 + 2 * i]))
+        if (is_decoded(arith, op->in[1 + 2 * i].dtype))
             p.decoded_bytes = (size_t)syn_aligned((uint64_t)x->cols * 4 * PANEL_ROWS);
     return p;
 }
@@ -152,17 +147,17 @@ static void integer_sums(const plan *p, const room *r, uint8_t *x, const syn_ope
 
 /* Up to 32 rows from n on of a format that float products do not read → (32, C) */
 static void decode_rows(float *to, const syn_operand *w, uint32_t n) {
-    for (uint32_t i = 0; is_decoded(w) && i < PANEL_ROWS && n + i < w->rows; i++)
+    for (uint32_t i = 0; is_decoded(ARITH_F32, w->dtype) && i < PANEL_ROWS && n + i < w->rows; i++)
         syn_decode_row(to + (size_t)i * w->cols, w, n + i);
 }
 
 /* The 32 rows from n on as a float product reads them; return their format. */
 static uint32_t float_rows(const plan *p, const room *r, const syn_operand *w, uint32_t n, syn_rows16 rows[2]) {
     uint32_t left = w->rows - n < PANEL_ROWS ? w->rows - n : PANEL_ROWS;
+    const uint8_t *decoded = is_decoded(ARITH_F32, w->dtype) ? (const uint8_t *)r->decoded : NULL;
     for (uint32_t h = 0; h < 2; h++)
-        rows[h] = is_decoded(w) ? rows_at((const uint8_t *)r->decoded, (size_t)p->cols * 4, h * LANES, left)
-                                : weight_rows(w, n + h * LANES);
-    return is_decoded(w) ? SYN_F32 : w->dtype;
+        rows[h] = decoded ? rows_at(decoded, (size_t)p->cols * 4, h * LANES, left) : weight_rows(w, n + h * LANES);
+    return decoded ? SYN_F32 : w->dtype;
 }
 
 /* Columns [from, from + count) of 32 rows → panel (count, 32), rounded to bfloat16 if asked. */

@@ -6,6 +6,7 @@
  * lies at byte 16 n of the 16 rows.
  */
 #include "../../host/pack.h"
+#include "../kernels/linear.h"
 #include "wide.h"
 
 /* Bytes of a block, and whether a float16 begins or ends it. */
@@ -27,8 +28,8 @@ static pattern pattern_of(uint32_t format, uint32_t cols) {
     return p;
 }
 
-uint64_t syn_packed_bytes(uint32_t format, uint32_t rows, uint32_t cols) {
-    if (!pattern_of(format, cols).bytes) return 0;
+uint64_t syn_packed_bytes(uint32_t format, uint32_t arith, uint32_t rows, uint32_t cols) {
+    if (is_decoded(arith, format) || !pattern_of(format, cols).bytes) return 0;
     return syn_row_bytes(format, cols) * (((uint64_t)rows + LANES - 1) / LANES * LANES);
 }
 

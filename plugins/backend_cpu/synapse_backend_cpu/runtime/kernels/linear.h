@@ -19,6 +19,12 @@ static inline int linear_reads(uint32_t arith, uint32_t format) {
     }
 }
 
+/* Is it a float product that decodes whole rows first? */
+static inline int is_decoded(uint32_t arith, uint32_t format) {
+    int floats = arith == ARITH_F32 || arith == ARITH_BF16;
+    return floats && format != SYN_F32 && format != SYN_F16 && format != SYN_BF16;
+}
+
 static inline int linear_check(const syn_op *op) {
     const syn_operand *x = &op->in[0];
     uint32_t arith = op->attributes[0];

@@ -57,8 +57,9 @@ PLAIN = Tier("plain", 0, (), None)
 # The fastest first.
 TIERS = {
     "x86_64": (
-        Tier("amx", 4, ("-mcpu=x86_64_v4+avx512vnni+amx_tile+amx_int8",), "avx512"),
-        Tier("avx512", 2, ("-mcpu=x86_64_v4+avx512vnni",), "avx512"),
+        Tier("amx", 4, ("-mcpu=x86_64_v4+avx512vnni+amx_tile+amx_int8",), "simd"),
+        Tier("avx512", 2, ("-mcpu=x86_64_v4+avx512vnni",), "simd"),
+        Tier("avx2", 1, ("-mcpu=x86_64_v2+avx2+fma+f16c",), "simd"),
         PLAIN,
     ),
     "aarch64": (PLAIN,),

@@ -119,18 +119,18 @@ typedef struct {
 
 static void integer_sums(const plan *p, const room *r, uint8_t *x, const syn_operand *w, uint32_t n) {
     syn_panel *panel = (syn_panel *)(void *)r->panel;
-    syn_rows16 low = weight_rows(w, n), high = weight_rows(w, n + LANES);
+    syn_rows16 low = weight_rows(w, n), high = weight_rows(w, n + GROUP_ROWS);
     if (p->rows == 1 && w->packed && w->dtype != SYN_INT8) {
         syn_tile tile = tile_at(p, x, 0);
         multiply_stream(r->sums, &low, w, &tile, p->blocks);
-        if (n + LANES < w->rows) multiply_stream(r->sums + LANES, &high, w, &tile, p->blocks);
+        if (n + GROUP_ROWS < w->rows) multiply_stream(r->sums + GROUP_ROWS, &high, w, &tile, p->blocks);
         return;
     }
     uint32_t most = p->rows <= TILE_ROWS ? FEW_BLOCKS : MANY_BLOCKS;
     for (uint32_t first = 0; first < p->blocks; first += most) {
         uint32_t blocks = p->blocks - first < most ? p->blocks - first : most;
-        expand_half(panel, 0, &low, w, first, blocks, !p->matrix);
-        expand_half(panel, 1, &high, w, first, blocks, !p->matrix);
+        expand_half(panel, 0, &low, w, first, blocks, CODES_RAISED && !p->matrix);
+        expand_half(panel, 1, &high, w, first, blocks, CODES_RAISED && !p->matrix);
         for (uint32_t t = r->begin, T; t < r->end; t += T) {
             T = tile_rows(p, t);
             float *sums = r->sums + (size_t)(t - r->begin) * PANEL_ROWS;
@@ -152,15 +152,15 @@ static void float_sums(const plan *p, const room *r, uint8_t *x, const syn_opera
         left = left < PANEL_ROWS ? left : PANEL_ROWS;
         for (uint32_t i = 0; i < left; i++) syn_decode_row(r->decoded + (size_t)i * p->cols, w, n + i);
         low = rows_at((const uint8_t *)r->decoded, (size_t)p->cols * 4, 0, left);
-        high = rows_at((const uint8_t *)r->decoded, (size_t)p->cols * 4, LANES, left);
+        high = rows_at((const uint8_t *)r->decoded, (size_t)p->cols * 4, GROUP_ROWS, left);
         dtype = SYN_F32;
     } else {
         low = weight_rows(w, n);
-        high = weight_rows(w, n + LANES);
+        high = weight_rows(w, n + GROUP_ROWS);
         if (p->rows == 1 && w->packed && (!round || dtype == SYN_BF16)) {
             const float *row = (const float *)(const void *)x;
             stream_f32(r->sums, &low, dtype, row, p->cols);
-            if (n + LANES < w->rows) stream_f32(r->sums + LANES, &high, dtype, row, p->cols);
+            if (n + GROUP_ROWS < w->rows) stream_f32(r->sums + GROUP_ROWS, &high, dtype, row, p->cols);
             return;
         }
     }
@@ -178,10 +178,10 @@ static void float_sums(const plan *p, const room *r, uint8_t *x, const syn_opera
     }
 }
 
-/* Scales of 16 rows of int8. */
-static __m512 row_scales(const syn_operand *w, uint32_t n) {
-    syn_rows16 r = weight_rows(w, n);
-    return _mm512_castsi512_ps(take_word(&r, 0, r.packed != NULL));
+/* Scales of the rows of int8 from n on, of a vector. */
+static syn_vf row_scales(const syn_operand *w, uint32_t n) {
+    syn_rows16 r = weight_rows(w, n / GROUP_ROWS * GROUP_ROWS);
+    return (syn_vf)take_word(&r, n % GROUP_ROWS / SYN_LANES, 0, r.packed != NULL);
 }
 
 /* Outputs of more bytes than this go past the caches: lines far apart would each be read in order to
@@ -191,24 +191,23 @@ enum { STREAM_BYTES = 1 << 19 };
 /* Sums of rows [n, n + 32) of w → y (T, N) */
 static void put_outputs(const plan *p, const room *r, uint8_t *x, const syn_operand *w, const float *bias, float *y,
                         uint32_t n) {
-    for (uint32_t h = 0; h < 2; h++) {
-        __mmask16 lanes = lanes_of(n + h * LANES, w->rows);
-        if (!lanes) return;
-        const float *from = r->sums + h * LANES;
-        __m512 add = bias ? _mm512_maskz_loadu_ps(lanes, bias + n + h * LANES) : _mm512_setzero_ps();
-        int streams = lanes == 0xffff && ((uintptr_t)(y + n) | w->rows * 4) % 64 == 0
+    int by_row = w->dtype == SYN_INT8 && p->integers;
+    for (uint32_t v = 0, at = n; v < PANEL_VECTORS && at < w->rows; v++, at += SYN_LANES) {
+        uint32_t left = w->rows - at;
+        const float *from = r->sums + v * SYN_LANES;
+        syn_vf add = bias ? syn_v_load_part(bias + at, left) : syn_v_set(0.0f);
+        int streams = left >= SYN_LANES && ((uintptr_t)(y + at) | w->rows * 4) % sizeof(syn_vf) == 0
                       && (uint64_t)p->rows * w->rows * 4 > STREAM_BYTES;
-        __m512 scale = w->dtype == SYN_INT8 && p->integers ? row_scales(w, n + h * LANES) : add;
+        syn_vf scale = by_row ? row_scales(w, at) : add;
         for (uint32_t t = r->begin; t < r->end && t < p->rows; t++, from += PANEL_ROWS) {
-            __m512 sum = _mm512_loadu_ps(from);
-            if (w->dtype == SYN_INT8 && p->integers) {
+            syn_vf sum = syn_v_load(from);
+            if (by_row) {
                 uint32_t first = t - t % p->tile;
-                __m512 both = _mm512_mul_ps(scale, _mm512_set1_ps(tile_at(p, x, first).scale[t - first]));
-                sum = _mm512_mul_ps(_mm512_cvtepi32_ps(_mm512_castps_si512(sum)), both);
+                sum = syn_v_of((syn_vi)sum) * (scale * tile_at(p, x, first).scale[t - first]);
             }
-            float *to = y + (size_t)t * w->rows + n + h * LANES;
-            if (streams) _mm512_stream_ps(to, _mm512_add_ps(sum, add));
-            else _mm512_mask_storeu_ps(to, lanes, _mm512_add_ps(sum, add));
+            float *to = y + (size_t)t * w->rows + at;
+            if (streams) syn_v_stream(to, sum + add);
+            else syn_v_store_part(to, sum + add, left);
         }
     }
 }
@@ -256,7 +255,7 @@ static void run(const syn_op *op, const syn_call *call) {
             multiply(op, i, &p, &r, prepared, lo > before ? lo - before : 0, hi > before ? hi - before : 0);
     }
     if (p.matrix) release_tiles();
-    _mm_sfence();
+    syn_v_fence();
 }
 
 extern const syn_kernel syn_kernel_linear;

@@ -2,7 +2,7 @@
  * behind the other.
  *
  * A block of a row is a sequence of 32-bit words with perhaps one float16 before or behind them; of 16
- * rows every word becomes a vector of 64 bytes, every float16 one of 32. What lies at byte n of a row
+ * rows every word becomes 64 bytes, every float16 32. What lies at byte n of a row
  * lies at byte 16 n of the 16 rows.
  */
 #include "../../host/pack.h"
@@ -29,21 +29,23 @@ static pattern pattern_of(uint32_t format, uint32_t cols) {
 
 uint64_t syn_packed_bytes(uint32_t format, uint32_t rows, uint32_t cols) {
     if (!pattern_of(format, cols).bytes) return 0;
-    return syn_row_bytes(format, cols) * (((uint64_t)rows + LANES - 1) / LANES * LANES);
+    return syn_row_bytes(format, cols) * (((uint64_t)rows + GROUP_ROWS - 1) / GROUP_ROWS * GROUP_ROWS);
 }
 
 static void pack_halves(uint8_t *to, const syn_rows16 *r, size_t at) {
-    for (uint32_t i = 0; i < LANES; i++) __builtin_memcpy(to + 2 * i, r->row[i] + at, 2);
+    for (uint32_t i = 0; i < GROUP_ROWS; i++) __builtin_memcpy(to + 2 * i, r->row[i] + at, 2);
 }
 
 static void pack_words(uint8_t *to, const syn_rows16 *r, size_t at, uint32_t words) {
-    __m512i piece[4];
-    uint32_t n = 0;
-    for (; n + 4 <= words; n += 4) {
-        take_piece(piece, r, at + 4 * n, 0);
-        for (uint32_t i = 0; i < 4; i++) _mm512_storeu_si512(to + (size_t)(n + i) * 64, piece[i]);
+    syn_vi piece[4];
+    for (uint32_t v = 0; v < VECTORS; v++, to += sizeof(syn_vi)) {
+        uint32_t n = 0;
+        for (; n + 4 <= words; n += 4) {
+            take_piece(piece, r, v, at + 4 * n, 0);
+            for (uint32_t i = 0; i < 4; i++) syn_vi_store(to + (size_t)(n + i) * 4 * GROUP_ROWS, piece[i]);
+        }
+        for (; n < words; n++) syn_vi_store(to + (size_t)n * 4 * GROUP_ROWS, take_word(r, v, at + 4 * n, 0));
     }
-    for (; n < words; n++) _mm512_storeu_si512(to + (size_t)n * 64, take_word(r, at + 4 * n, 0));
 }
 
 void syn_pack(uint8_t *to, const uint8_t *from, uint32_t format, uint32_t rows, uint32_t cols, uint32_t first,
@@ -52,13 +54,13 @@ void syn_pack(uint8_t *to, const uint8_t *from, uint32_t format, uint32_t rows, 
     pattern p = pattern_of(format, cols);
     uint32_t halves = (uint32_t)(p.half_first + p.half_last), words = (p.bytes - 2 * halves) / 4;
     for (uint32_t group = first; group < end; group++) {
-        syn_rows16 r = rows_at(from, row_bytes, group * LANES, rows);
-        uint8_t *out = to + (size_t)group * LANES * row_bytes;
+        syn_rows16 r = rows_at(from, row_bytes, group * GROUP_ROWS, rows);
+        uint8_t *out = to + (size_t)group * GROUP_ROWS * row_bytes;
         for (size_t at = 0; at < row_bytes; at += p.bytes) {
             size_t begin = at + (p.half_first ? 2 : 0);
-            if (p.half_first) pack_halves(out + at * LANES, &r, at);
-            pack_words(out + begin * LANES, &r, begin, words);
-            if (p.half_last) pack_halves(out + (begin + 4 * words) * LANES, &r, begin + 4 * words);
+            if (p.half_first) pack_halves(out + at * GROUP_ROWS, &r, at);
+            pack_words(out + begin * GROUP_ROWS, &r, begin, words);
+            if (p.half_last) pack_halves(out + (begin + 4 * words) * GROUP_ROWS, &r, begin + 4 * words);
         }
     }
 }

@@ -24,7 +24,11 @@ SYN_INLINE uint32_t vectors_of(uint32_t bits) {
 /* Words (first, first + count) of a block: products of vectors [v, v + V) with T rows. */
 SYN_INLINE void add_products(syn_products (*c)[TILE_VECTORS], const syn_vi (*code)[PANEL_VECTORS], const int32_t *x,
                              uint32_t count, uint32_t bits, uint32_t v, uint32_t V, uint32_t T) {
+#ifdef SYN_AVX2
+#pragma clang loop unroll(disable)
+#else
 #pragma clang loop unroll(full)
+#endif
     for (uint32_t i = 0; i < count; i++)
 #pragma clang loop unroll(full)
         for (uint32_t t = 0; t < T; t++) {

@@ -62,7 +62,15 @@ TIERS = {
         Tier("avx2", 1, ("-mcpu=x86_64_v2+avx2+fma+f16c",), "simd"),
         PLAIN,
     ),
-    "aarch64": (PLAIN,),
+    "aarch64": (
+        Tier("dotprod", 8, ("-mcpu=generic+dotprod",), "simd"),
+        Tier("neon", 0, ("-mcpu=generic",), "simd"),
+        PLAIN,
+    ),
+    "wasm32": (
+        Tier("simd128", 0, ("-mcpu=generic+bulk_memory+simd128",), "simd"),
+        PLAIN,
+    ),
 }
 
 

@@ -36,7 +36,10 @@ THIRTY_TWO_BITS = (
     "-Wno-unused-command-line-argument",
 )  # fmt: skip
 # What the recipe says to zig, said to clang.
-AVX512 = ("-march=x86-64-v4", "-mavx512vnni")
+TIERS = {
+    "avx512": ("-march=x86-64-v4", "-mavx512vnni"),
+    "avx2": ("-march=x86-64-v2", "-mavx2", "-mfma", "-mf16c"),
+}
 EXTERNALS = 6
 MOST_INLINE_BYTES = 1 << 16
 

@@ -86,11 +86,12 @@ def test_nor_where_pointers_have_32_bits(clang, seeds, tmp_path):
     look(clang, seeds, tmp_path / "build", max(1, SECONDS // 2), *harness.THIRTY_TWO_BITS)
 
 
-def test_nor_on_the_kernels_for_avx512(clang, seeds, tmp_path):
-    tier = next(t for t in recipe.TIERS["x86_64"] if t.name == "avx512")
+@pytest.mark.parametrize("name", harness.TIERS)
+def test_nor_on_the_kernels_for_vectors(clang, seeds, tmp_path, name):
+    tier = next(t for t in recipe.TIERS["x86_64"] if t.name == name)
     if host_target() != "x86_64-linux-gnu.2.17" or tier.feature & ~features():
-        pytest.skip("this processor has no AVX-512: its kernels were not fuzzed")
-    look(clang, seeds, tmp_path / "build", SECONDS, *harness.AVX512, tier=tier)
+        pytest.skip(f"this processor cannot run {name}: its kernels were not fuzzed")
+    look(clang, seeds, tmp_path / "build", SECONDS, *harness.TIERS[name], tier=tier)
 
 
 def test_seeds_are_accepted(clang, seeds, tmp_path):

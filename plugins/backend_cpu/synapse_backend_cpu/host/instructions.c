@@ -48,6 +48,26 @@ uint32_t syn_instructions(void) {
         found |= SYN_HAS_AMX;
     return found;
 }
+
+#elif defined(__aarch64__) && defined(__linux__)
+#include <sys/auxv.h>
+
+uint32_t syn_instructions(void) {
+    const unsigned long dotprod = 1ul << 20;  /* HWCAP_ASIMDDP */
+    return getauxval(AT_HWCAP) & dotprod ? SYN_HAS_DOTPROD : 0;
+}
+
+#elif defined(__aarch64__) && defined(__APPLE__)
+#include <stddef.h>
+#include <sys/sysctl.h>
+
+uint32_t syn_instructions(void) {
+    int found = 0;
+    size_t size = sizeof found;
+    if (sysctlbyname("hw.optional.arm.FEAT_DotProd", &found, &size, NULL, 0)) return 0;
+    return found ? SYN_HAS_DOTPROD : 0;
+}
+
 #else
 uint32_t syn_instructions(void) { return 0; }
 #endif

@@ -57,11 +57,20 @@ PLAIN = Tier("plain", 0, (), None)
 # The fastest first.
 TIERS = {
     "x86_64": (
-        Tier("amx", 4, ("-mcpu=x86_64_v4+avx512vnni+amx_tile+amx_int8+amx_bf16",), "avx512"),
-        Tier("avx512", 2, ("-mcpu=x86_64_v4+avx512vnni",), "avx512"),
+        Tier("amx", 4, ("-mcpu=x86_64_v4+avx512vnni+amx_tile+amx_int8+amx_bf16",), "simd"),
+        Tier("avx512", 2, ("-mcpu=x86_64_v4+avx512vnni",), "simd"),
+        Tier("avx2", 1, ("-mcpu=x86_64_v2+avx2+fma+f16c",), "simd"),
         PLAIN,
     ),
-    "aarch64": (PLAIN,),
+    "aarch64": (
+        Tier("dotprod", 8, ("-mcpu=generic+dotprod",), "simd"),
+        Tier("neon", 0, ("-mcpu=generic",), "simd"),
+        PLAIN,
+    ),
+    "wasm32": (
+        Tier("simd128", 0, ("-mcpu=generic+bulk_memory+simd128",), "simd"),
+        PLAIN,
+    ),
 }
 
 

@@ -29,11 +29,12 @@ class Plugin(NamedTuple):
 
 @attrs.frozen
 class Guest:
-    """How a machine's guest is made: its name, compiler flags, C files beside guest.c."""
+    """How a machine's guest is made: name, compiler flags, C files beside guest.c, kernels."""
 
     name: str
     flags: tuple[str, ...]
     sources: tuple[str, ...] = ()
+    tier: recipe.Tier = recipe.PLAIN
 
     def build(self, plugin: Plugin | None) -> Path:
         """Return the guest, compiled once a process.
@@ -57,8 +58,9 @@ def plugin_of(ops: list[Op]) -> Plugin | None:
 
 @functools.cache
 def _build(guest: Guest, plugin: Plugin | None) -> Path:
-    sources = [HERE / name for name in ("guest.c", *guest.sources)] + recipe.runtime_sources()
-    options = (*recipe.FLAGS, "-ffreestanding", *guest.flags)
+    sources = [HERE / name for name in ("guest.c", *guest.sources)]
+    sources += recipe.runtime_sources(guest.tier)
+    options = (*recipe.FLAGS, "-ffreestanding", *guest.flags, *guest.tier.flags)
     if plugin is not None:
         sources.append(plugin.source)
         options = (*options, f"-DGUEST_PLUGIN={plugin.symbol}")

@@ -1,8 +1,8 @@
-/* attention on AVX-512; what it computes stands in kernels/attention.c and attention.h.
+/* attention on vectors; what it computes stands in kernels/attention.c and attention.h.
  *
  * Some rows of one slot, times the heads that share a kv head, are taken together: up to 48 queries.
  * Keys come in panels of 32, taken apart once for all of them, their numbers turned so that a vector
- * holds a column of 16 keys; values are read as they lie. Keys that only some of the rows see are
+ * holds a column of as many keys as it has lanes; values are read as they lie. Keys that only some of the rows see are
  * scored for all and masked; their values are added by themselves, so that no row is touched by what
  * it does not see.
  *
@@ -12,7 +12,7 @@
 #include "../kernels/attention.h"
 #include "tile_f32.h"
 
-enum { QUERIES = 4 * TILE_MOST };
+enum { QUERIES = 48 };
 
 enum { FEW = 2 };  /* so few queries wait for memory, not for products */
 
@@ -28,7 +28,7 @@ typedef struct {
 } room;
 
 static size_t room_floats(uint32_t dim) {
-    size_t each = (size_t)3 * (dim + LANES) + PIECE + PANEL_ROWS;
+    size_t each = (size_t)3 * (dim + GROUP_ROWS) + PIECE + PANEL_ROWS;
     return (size_t)(2 * dim + 8) * PANEL_ROWS + QUERIES * each;
 }
 
@@ -43,8 +43,8 @@ static room room_at(float *at, uint32_t dim) {
     r.score = r.decoded + (size_t)dim * PANEL_ROWS;
     r.product = r.score + (size_t)QUERIES * PIECE;
     r.q = r.product + (size_t)QUERIES * PANEL_ROWS;
-    r.sum = r.q + (size_t)QUERIES * (dim + LANES);
-    r.all = r.sum + (size_t)QUERIES * (dim + LANES);
+    r.sum = r.q + (size_t)QUERIES * (dim + GROUP_ROWS);
+    r.all = r.sum + (size_t)QUERIES * (dim + GROUP_ROWS);
     return r;
 }
 
@@ -95,65 +95,69 @@ static stretch as_numbers(const stretch *s, float *decoded, uint32_t dim) {
     for (uint32_t j = 0; j < s->count; j++) {
         const uint8_t *block = s->data + j * s->row_bytes;
         for (uint32_t i = 0; i < dim; i += 32, block += 34) {
-            __m512 scale = _mm512_set1_ps(syn_half_at(block));
-            for (uint32_t h = 0; h < 32; h += LANES) {
-                __m128i code = _mm_loadu_si128((const void *)(block + 2 + h));
-                __m512 number = _mm512_cvtepi32_ps(_mm512_cvtepi8_epi32(code));
-                _mm512_storeu_ps(decoded + (size_t)j * dim + i + h, _mm512_mul_ps(scale, number));
+            float scale = syn_half_at(block);
+            for (uint32_t h = 0; h < 32; h += SYN_LANES) {
+                syn_vb code;
+                __builtin_memcpy(&code, block + 2 + h, sizeof code);
+                syn_v_store(decoded + (size_t)j * dim + i + h, syn_v_of(__builtin_convertvector(code, syn_vi)) * scale);
             }
         }
     }
     return (stretch){(const uint8_t *)decoded, (size_t)dim * 4, SYN_F32, s->count, NULL};
 }
 
-static __m512 cap_scores(__m512 x, float cap) {
-    float lane[LANES];
-    _mm512_storeu_ps(lane, x);
-    for (uint32_t i = 0; i < LANES; i++) lane[i] = cap * syn_tanh(lane[i] / cap);
-    return _mm512_loadu_ps(lane);
+static syn_vf cap_scores(syn_vf x, float cap) {
+    for (uint32_t i = 0; i < SYN_LANES; i++) x[i] = cap * syn_tanh(x[i] / cap);
+    return x;
+}
+
+/* All ones in the lanes of the keys [from, to), lane 0 being key `first`. */
+SYN_INLINE syn_vi keys_between(uint32_t first, uint32_t from, uint32_t to) {
+    syn_vi key = syn_v_index((int32_t)first);
+    return (key >= (int32_t)from) & (key < (int32_t)to);
 }
 
 /* Queries in the tile that begins at query i. */
 static uint32_t tile_queries(uint32_t n, uint32_t i) { return n - i < TILE_MOST ? n - i : TILE_MOST; }
 
-/* 16 bytes at `at` of keys [first, first + 16) → four vectors of 32 bits, lane = key; the same of the next
- * keys are asked for, a quarter of a line with each piece. */
-SYN_INLINE void take_keys(__m512i to[4], const stretch *keys, uint32_t first, size_t at) {
-    const uint8_t *from = keys->data + first * keys->row_bytes + at, *next = keys->next;
+/* 16 bytes at `at` of the keys of vector v → four vectors of 32 bits, lane = key; those of the next keys are
+ * asked for, a quarter of a line with each piece. */
+SYN_INLINE void take_keys(syn_vi to[4], const stretch *keys, uint32_t v, size_t at) {
+    const uint8_t *from = keys->data + v * SYN_LANES * keys->row_bytes + at;
     size_t step = keys->row_bytes;
-    __m512i four[4];
-    for (uint32_t i = 0; i < 4; i++) {
-        const uint8_t *row = from + i * step;
-        four[i] = _mm512_castsi128_si512(_mm_loadu_si128((const void *)row));
-        four[i] = _mm512_inserti32x4(four[i], _mm_loadu_si128((const void *)(row + 4 * step)), 1);
-        four[i] = _mm512_inserti32x4(four[i], _mm_loadu_si128((const void *)(row + 8 * step)), 2);
-        four[i] = _mm512_inserti32x4(four[i], _mm_loadu_si128((const void *)(row + 12 * step)), 3);
-        if (next) _mm_prefetch((const char *)(next + (first + at / 16 % 4 * 4 + i) * step + at), _MM_HINT_T1);
+    syn_vi four[4];
+    for (uint32_t i = 0; i < 4; i++)
+        for (uint32_t q = 0; q < SYN_LANES / 4; q++)
+            __builtin_memcpy((uint8_t *)&four[i] + 16 * q, from + (4 * q + i) * step, 16);
+    for (uint32_t i = 0; keys->next && i < SYN_LANES / 4; i++) {
+        uint32_t row = v * SYN_LANES + (uint32_t)(at / 16 % 4) * (SYN_LANES / 4) + i;
+        __builtin_prefetch(keys->next + row * step + at, 0, 2);
     }
     turn_rows(to, four[0], four[1], four[2], four[3]);
 }
 
 SYN_INLINE void score_rows(float *y, const stretch *keys, uint32_t dtype, const float *q, uint32_t dim, uint32_t n) {
     uint32_t size = dtype == SYN_F32 ? 4 : 2, each = 4 / size;
-    __m512 total[FEW][2];
-    for (uint32_t i = 0; i < n; i++) total[i][0] = total[i][1] = _mm512_setzero_ps();
-    for (uint32_t byte = 0; byte < dim * size; byte += 16) {
-        __m512i piece[2][4];
-        for (uint32_t h = 0; h < 2; h++) take_keys(piece[h], keys, h * LANES, byte);
-        for (uint32_t place = 0; place < 8; place++) {
-            uint32_t word = place / 2, h = place % 2;
-            __m512 number[2];
-            take_numbers(number, piece[h][word], dtype);
-            for (uint32_t c = 0; c < each; c++)
-                for (uint32_t i = 0; i < n; i++) {
-                    __m512 x = _mm512_set1_ps(q[((size_t)byte / size + word * each + c) * n + i]);
-                    total[i][h] = _mm512_fmadd_ps(x, number[c], total[i][h]);
-                }
-        }
-    }
+    syn_vf total[FEW][PANEL_VECTORS];
     for (uint32_t i = 0; i < n; i++)
-        for (uint32_t h = 0; h < 2; h++)
-            _mm512_storeu_ps(y + i * PANEL_ROWS + h * LANES, _mm512_add_ps(_mm512_setzero_ps(), total[i][h]));
+        for (uint32_t v = 0; v < PANEL_VECTORS; v++) total[i][v] = syn_v_set(0.0f);
+    for (uint32_t byte = 0; byte < dim * size; byte += 16)
+#pragma clang loop unroll(full)
+        for (uint32_t v = 0; v < PANEL_VECTORS; v++) {
+            syn_vi piece[4];
+            take_keys(piece, keys, v, byte);
+            for (uint32_t word = 0; word < 4; word++) {
+                const float *x = q + ((size_t)byte / size + word * each) * n;
+                syn_vf number[2];
+                take_numbers(number, piece[word], dtype);
+                for (uint32_t c = 0; c < each; c++)
+                    for (uint32_t i = 0; i < n; i++)
+                        total[i][v] = syn_v_fma(syn_v_set(x[c * n + i]), number[c], total[i][v]);
+            }
+        }
+    for (uint32_t i = 0; i < n; i++)
+        for (uint32_t v = 0; v < PANEL_VECTORS; v++)
+            syn_v_store(y + i * PANEL_ROWS + v * SYN_LANES, total[i][v] + syn_v_set(0.0f));
 }
 
 /* Products of 32 keys with one or two queries q (D, n) → y (n, 32), by columns in rising order: straight
@@ -181,9 +185,9 @@ static void score_piece(const block *b, const room *r, uint32_t from, uint32_t e
                 score_few(r->product, &keys, r->q, b->dim, b->n);
             } else {
                 syn_rows16 low = rows_at(keys.data, keys.row_bytes, 0, keys.count);
-                syn_rows16 high = rows_at(keys.data, keys.row_bytes, LANES, keys.count);
+                syn_rows16 high = rows_at(keys.data, keys.row_bytes, GROUP_ROWS, keys.count);
                 expand_floats(r->panel, 0, &low, keys.dtype, 0, b->dim);
-                if (keys.count > LANES) expand_floats(r->panel, 1, &high, keys.dtype, 0, b->dim);
+                if (keys.count > GROUP_ROWS) expand_floats(r->panel, 1, &high, keys.dtype, 0, b->dim);
                 __builtin_memset(r->product, 0, (size_t)b->n * PANEL_ROWS * 4);
                 for (uint32_t i = 0; i < b->n; i += TILE_MOST)
                     multiply_f32(r->product + (size_t)i * PANEL_ROWS, r->panel, r->q + (size_t)i * b->dim, b->dim,
@@ -192,39 +196,16 @@ static void score_piece(const block *b, const room *r, uint32_t from, uint32_t e
         }
         for (uint32_t i = 0; i < b->n; i++) {
             uint32_t row = i / b->heads;
-            for (uint32_t h = 0; h < 2 && j + h * LANES < stop; h++) {
-                uint32_t at = j + h * LANES;
-                __mmask16 there = lanes_of(at, stop), seen = there;
-                uint32_t skip = b->begin[row] > at ? b->begin[row] - at : 0;
-                seen &= lanes_of(at, b->end[row]);
-                seen &= skip < LANES ? (__mmask16)(0xffffu << skip) : 0;
-                if (!keys.data) seen = 0;
-                __m512 x = _mm512_loadu_ps(r->product + (size_t)i * PANEL_ROWS + h * LANES);
-                x = _mm512_mul_ps(x, _mm512_set1_ps(b->scale));
+            for (uint32_t at = j; at < stop; at += SYN_LANES) {
+                syn_vi seen = keys_between(at, b->begin[row], b->end[row]);
+                if (!keys.data) seen = syn_vi_set(0);
+                syn_vf x = syn_v_load(r->product + (size_t)i * PANEL_ROWS + (at - j)) * b->scale;
                 if (b->cap > 0.0f) x = cap_scores(x, b->cap);
-                x = _mm512_mask_blend_ps(seen, _mm512_set1_ps(-__builtin_inff()), x);
-                _mm512_mask_storeu_ps(r->score + (size_t)i * PIECE + (at - base), there, x);
+                x = syn_v_select(seen, x, syn_v_set(-__builtin_inff()));
+                syn_v_store_part(r->score + (size_t)i * PIECE + (at - base), x, stop - at);
             }
         }
     }
-}
-
-/* e^x as syn_exp has it, but for its fused multiply-adds. */
-static __m512 exp_of(__m512 x) {
-    __m512 y = _mm512_min_ps(x, _mm512_set1_ps(89.0f));
-    y = _mm512_max_ps(y, _mm512_set1_ps(-104.0f));
-    __m512 whole = _mm512_roundscale_ps(_mm512_mul_ps(y, _mm512_set1_ps(1.44269504f)), 8);
-    __m512 r = _mm512_fnmadd_ps(whole, _mm512_set1_ps(0.693359375f), y);
-    r = _mm512_fmadd_ps(whole, _mm512_set1_ps(2.12194440e-4f), r);
-    __m512 p = _mm512_set1_ps(1.9875691500e-4f);
-    p = _mm512_fmadd_ps(p, r, _mm512_set1_ps(1.3981999507e-3f));
-    p = _mm512_fmadd_ps(p, r, _mm512_set1_ps(8.3334519073e-3f));
-    p = _mm512_fmadd_ps(p, r, _mm512_set1_ps(4.1665795894e-2f));
-    p = _mm512_fmadd_ps(p, r, _mm512_set1_ps(1.6666665459e-1f));
-    p = _mm512_fmadd_ps(p, r, _mm512_set1_ps(5.0000001201e-1f));
-    p = _mm512_add_ps(_mm512_fmadd_ps(p, _mm512_mul_ps(r, r), r), _mm512_set1_ps(1.0f));
-    __mmask16 number = _mm512_cmp_ps_mask(x, x, _CMP_ORD_Q);
-    return _mm512_mask_blend_ps(number, x, _mm512_scalef_ps(p, whole));
 }
 
 /* Of one query: the largest score, and Σ e^(score - most). */
@@ -232,83 +213,94 @@ typedef struct { float most, total; } softmax;
 
 /* score [from, to) of a piece → e^(score - its maximum); keys count by their place in the piece. */
 static softmax soften_piece(float *score, uint32_t from, uint32_t to) {
-    const __m512 low = _mm512_set1_ps(-__builtin_inff());
-    __m512 top = low, sum = _mm512_setzero_ps();
-    uint32_t first = from - from % LANES;
-    for (uint32_t j = first; j < to; j += LANES) {
-        __mmask16 lanes = lanes_of(j, to) & (j < from ? (__mmask16)(0xffffu << (from - j)) : 0xffff);
-        __m512 x = _mm512_mask_loadu_ps(low, lanes, score + j);
-        top = _mm512_mask_max_ps(top, _mm512_cmp_ps_mask(x, x, _CMP_ORD_Q), x, top);
+    const syn_vf low = syn_v_set(-__builtin_inff());
+    syn_vf top = low, sum[VECTORS] = {0};
+    uint32_t first = from - from % GROUP_ROWS;
+    for (uint32_t j = first; j < to; j += SYN_LANES)
+        top = syn_v_max(syn_v_select(keys_between(j, from, to), syn_v_load(score + j), low), top);
+    float most = syn_v_top(top);
+    for (uint32_t j = first; j < to; j += SYN_LANES) {
+        syn_vi there = keys_between(j, from, to);
+        syn_vf x = syn_v_load(score + j), e = syn_v_exp(x - most);
+        syn_v_store(score + j, syn_v_select(there, e, x));
+        sum[j / SYN_LANES % VECTORS] += (syn_vf)(there & (syn_vi)e);
     }
-    float most = _mm512_reduce_max_ps(top);
-    for (uint32_t j = first; j < to; j += LANES) {
-        __mmask16 lanes = lanes_of(j, to) & (j < from ? (__mmask16)(0xffffu << (from - j)) : 0xffff);
-        __m512 x = _mm512_maskz_loadu_ps(lanes, score + j);
-        x = _mm512_maskz_mov_ps(lanes, exp_of(_mm512_sub_ps(x, _mm512_set1_ps(most))));
-        _mm512_mask_storeu_ps(score + j, lanes, x);
-        sum = _mm512_add_ps(sum, x);
-    }
-    return (softmax){most, _mm512_reduce_add_ps(sum)};
+    for (uint32_t v = VECTORS / 2; v > 0; v /= 2)
+        for (uint32_t i = 0; i < v; i++) sum[i] += sum[i + v];
+    return (softmax){most, syn_v_sum(sum[0])};
 }
 
-/* Of few queries the sums of up to 128 columns stay in registers, so that a value is read once, from its
- * first byte to its last. */
-enum { WHOLE = 8, AHEAD_ROWS = 12 };
+/* Of few queries the sums of some more columns stay in registers: a value is read once, or nearly. */
+enum { WHOLE = SYN_LANES == 8 ? 4 : 8, AHEAD_ROWS = 12 };
 
 /* Ask for the columns at `byte` of row j of a stretch, which may lie in the next one. */
-SYN_INLINE void ask_for(const stretch *v, uint32_t j, uint32_t byte, uint32_t vectors) {
+SYN_INLINE void ask_for(const stretch *v, uint32_t j, uint32_t byte, uint32_t bytes) {
     const uint8_t *at = v->data + j * v->row_bytes;
     if (j >= v->count) {
         if (!v->next) return;
         at = v->next + (j - v->count) * v->row_bytes;
     }
-    for (uint32_t i = 0; i < vectors * LANES * (v->dtype == SYN_F32 ? 4 : 2); i += 64)
-        _mm_prefetch((const char *)(at + byte + i), _MM_HINT_T0);
+    for (uint32_t i = 0; i < bytes; i += 64) __builtin_prefetch(at + byte + i, 0, 3);
 }
 
-/* 16 numbers of a value. */
-SYN_INLINE __m512 value_lanes(const uint8_t *at, uint32_t dtype, uint32_t column, __mmask16 lanes) {
-    if (dtype == SYN_F32) return _mm512_maskz_loadu_ps(lanes, (const float *)(const void *)at + column);
-    __m256i half = _mm256_maskz_loadu_epi16(lanes, (const uint16_t *)(const void *)at + column);
-    if (dtype == SYN_F16) return _mm512_cvtph_ps(half);
-    return _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_cvtepu16_epi32(half), 16));
+/* `count` numbers of a value, at most SYN_LANES. */
+SYN_INLINE syn_vf value_lanes(const uint8_t *at, uint32_t dtype, uint32_t column, uint32_t count) {
+    uint16_t half[SYN_LANES] = {0};
+    if (dtype == SYN_F32) return syn_v_load_part(at + (size_t)column * 4, count);
+    at += (size_t)column * 2;
+    if (count < SYN_LANES) {
+        __builtin_memcpy(half, at, (size_t)count * 2);
+        at = (const uint8_t *)half;
+    }
+    return dtype == SYN_F16 ? syn_v_from_f16(at) : syn_v_from_bf16(at);
 }
 
-/* Columns [column, column + 16 · vectors) of sum (n, D) += weights (n, 256, from `place` on) · values of a
- * stretch. */
+/* Columns [column, column + a step) of sum (n, D) += weights (n, 256, from `place` on) · values of a stretch. */
 SYN_INLINE void weigh_columns(float *sum, const float *weight, const stretch *v, uint32_t column, uint32_t dim,
-                              uint32_t dtype, uint32_t n, uint32_t vectors) {
-    __mmask16 lanes[WHOLE];
-    __m512 total[2 * TILE_MOST];
-    for (uint32_t h = 0; h < vectors; h++) lanes[h] = lanes_of(column + h * LANES, dim);
+                              uint32_t dtype, int whole, uint32_t n, uint32_t vectors) {
+    syn_vf total[TILE_MOST * FLOAT_VECTORS];
+    uint32_t count[WHOLE], size = dtype == SYN_F32 ? 4 : 2;
+    for (uint32_t h = 0; h < vectors; h++) {
+        uint32_t at = column + h * SYN_LANES;
+        count[h] = whole ? SYN_LANES : at >= dim ? 0 : dim - at < SYN_LANES ? dim - at : SYN_LANES;
+    }
     for (uint32_t i = 0; i < n; i++)
         for (uint32_t h = 0; h < vectors; h++)
-            total[i * vectors + h] = _mm512_maskz_loadu_ps(lanes[h], sum + (size_t)i * dim + column + h * LANES);
+            total[i * vectors + h] = syn_v_load_part(sum + (size_t)i * dim + column + h * SYN_LANES, count[h]);
     for (uint32_t j = 0; j < v->count; j++) {
         const uint8_t *at = v->data + j * v->row_bytes;
-        if (n <= FEW) ask_for(v, j + AHEAD_ROWS, column * (dtype == SYN_F32 ? 4 : 2), vectors);
+        if (n <= FEW) ask_for(v, j + AHEAD_ROWS, column * size, vectors * SYN_LANES * size);
 #pragma clang loop unroll(full)
         for (uint32_t h = 0; h < vectors; h++) {
-            __m512 value = value_lanes(at, dtype, column + h * LANES, lanes[h]);
+            syn_vf number = value_lanes(at, dtype, column + h * SYN_LANES, count[h]);
 #pragma clang loop unroll(full)
             for (uint32_t i = 0; i < n; i++) {
-                __m512 w = _mm512_set1_ps(weight[(size_t)i * PIECE + j]);
-                total[i * vectors + h] = _mm512_fmadd_ps(w, value, total[i * vectors + h]);
+                syn_vf w = syn_v_set(weight[(size_t)i * PIECE + j]);
+                total[i * vectors + h] = syn_v_fma(w, number, total[i * vectors + h]);
             }
         }
     }
     for (uint32_t i = 0; i < n; i++)
         for (uint32_t h = 0; h < vectors; h++)
-            _mm512_mask_storeu_ps(sum + (size_t)i * dim + column + h * LANES, lanes[h], total[i * vectors + h]);
+            syn_v_store_part(sum + (size_t)i * dim + column + h * SYN_LANES, total[i * vectors + h], count[h]);
+}
+
+/* As many columns as `vectors` hold, again and again from `column` on; return the first that is left. */
+SYN_INLINE uint32_t weigh_whole(float *sum, const float *weight, const stretch *v, uint32_t column, uint32_t dim,
+                                uint32_t n, uint32_t vectors) {
+    for (uint32_t step = vectors * SYN_LANES; column + step <= dim; column += step) {
+        if (v->dtype == SYN_F32) weigh_columns(sum, weight, v, column, dim, SYN_F32, 1, n, vectors);
+        else if (v->dtype == SYN_F16) weigh_columns(sum, weight, v, column, dim, SYN_F16, 1, n, vectors);
+        else weigh_columns(sum, weight, v, column, dim, SYN_BF16, 1, n, vectors);
+    }
+    return column;
 }
 
 SYN_INLINE void weigh_queries(float *sum, const float *weight, const stretch *v, uint32_t dim, uint32_t n) {
-    uint32_t vectors = n <= FEW ? WHOLE : 2;
-    for (uint32_t column = 0; column < dim; column += vectors * LANES) {
-        if (v->dtype == SYN_F32) weigh_columns(sum, weight, v, column, dim, SYN_F32, n, vectors);
-        else if (v->dtype == SYN_F16) weigh_columns(sum, weight, v, column, dim, SYN_F16, n, vectors);
-        else weigh_columns(sum, weight, v, column, dim, SYN_BF16, n, vectors);
-    }
+    uint32_t column = 0;
+    if (n <= FEW) column = weigh_whole(sum, weight, v, column, dim, n, WHOLE);
+    column = weigh_whole(sum, weight, v, column, dim, n, FLOAT_VECTORS);
+    if (column < dim) weigh_columns(sum, weight, v, column, dim, v->dtype, 0, n, FLOAT_VECTORS);
 }
 
 /* Values of a stretch for queries [first, first + n). */
@@ -316,7 +308,7 @@ static void weigh(const room *r, uint32_t first, uint32_t n, uint32_t place, con
     float *sum = r->sum + (size_t)first * dim;
     const float *weight = r->score + (size_t)first * PIECE + place;
 #define WEIGH(queries) weigh_queries(sum, weight, v, dim, queries)
-    SYN_FOR_TWELVE(n, WEIGH)
+    SYN_FOR_MOST(n, WEIGH)
 #undef WEIGH
 }
 

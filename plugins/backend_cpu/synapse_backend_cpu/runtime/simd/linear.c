@@ -1,4 +1,4 @@
-/* linear on AVX-512 with VNNI, and with the tile instructions (AMX) where there are; what it computes
+/* linear on vectors, and by the tile instructions (AMX) where there are; what it computes
  * stands in kernels/linear.c and linear.h.
  *
  * Weights stay as they lie. A thread takes 32 rows of a weight at a time, takes a part of their
@@ -120,18 +120,18 @@ typedef struct {
 
 static void integer_sums(const plan *p, const room *r, uint8_t *x, const syn_operand *w, uint32_t n) {
     syn_panel *panel = (syn_panel *)(void *)r->panel;
-    syn_rows16 low = weight_rows(w, n), high = weight_rows(w, n + LANES);
+    syn_rows16 low = weight_rows(w, n), high = weight_rows(w, n + GROUP_ROWS);
     if (p->rows == 1 && w->packed && w->dtype != SYN_INT8) {
         syn_tile tile = tile_at(p, x, 0);
         multiply_stream(r->sums, &low, w, &tile, p->blocks);
-        if (n + LANES < w->rows) multiply_stream(r->sums + LANES, &high, w, &tile, p->blocks);
+        if (n + GROUP_ROWS < w->rows) multiply_stream(r->sums + GROUP_ROWS, &high, w, &tile, p->blocks);
         return;
     }
     uint32_t most = p->rows <= TILE_ROWS ? FEW_BLOCKS : MANY_BLOCKS;
     for (uint32_t first = 0; first < p->blocks; first += most) {
         uint32_t blocks = p->blocks - first < most ? p->blocks - first : most;
-        expand_half(panel, 0, &low, w, first, blocks, !p->matrix);
-        expand_half(panel, 1, &high, w, first, blocks, !p->matrix);
+        expand_half(panel, 0, &low, w, first, blocks, CODES_RAISED && !p->matrix);
+        expand_half(panel, 1, &high, w, first, blocks, CODES_RAISED && !p->matrix);
         for (uint32_t t = r->begin, T; t < r->end; t += T) {
             T = tile_rows(p, t);
             float *sums = r->sums + (size_t)(t - r->begin) * PANEL_ROWS;
@@ -156,7 +156,7 @@ static uint32_t float_rows(const plan *p, const room *r, const syn_operand *w, u
     uint32_t left = w->rows - n < PANEL_ROWS ? w->rows - n : PANEL_ROWS;
     const uint8_t *decoded = is_decoded(ARITH_F32, w->dtype) ? (const uint8_t *)r->decoded : NULL;
     for (uint32_t h = 0; h < 2; h++)
-        rows[h] = decoded ? rows_at(decoded, (size_t)p->cols * 4, h * LANES, left) : weight_rows(w, n + h * LANES);
+        rows[h] = decoded ? rows_at(decoded, (size_t)p->cols * 4, h * GROUP_ROWS, left) : weight_rows(w, n + h * GROUP_ROWS);
     return decoded ? SYN_F32 : w->dtype;
 }
 
@@ -177,7 +177,7 @@ static void float_sums(const plan *p, const room *r, uint8_t *x, const syn_opera
     if (p->rows == 1 && rows[0].packed && (!round || dtype == SYN_BF16)) {
         const float *row = (const float *)(const void *)x;
         stream_f32(r->sums, &rows[0], dtype, row, p->cols);
-        if (n + LANES < w->rows) stream_f32(r->sums + LANES, &rows[1], dtype, row, p->cols);
+        if (n + GROUP_ROWS < w->rows) stream_f32(r->sums + GROUP_ROWS, &rows[1], dtype, row, p->cols);
         return;
     }
     for (uint32_t from = 0; from < p->cols; from += PART_COLUMNS) {
@@ -190,6 +190,11 @@ static void float_sums(const plan *p, const room *r, uint8_t *x, const syn_opera
         }
     }
 }
+
+#ifdef __AMX_BF16__
+
+/* Is any lane not zero? */
+static int has_any(syn_vi mask) { return _mm512_test_epi32_mask((__m512i)mask, (__m512i)mask) != 0; }
 
 /* By tiles of bfloat16. */
 static void split_sums(const plan *p, const room *r, uint8_t *x, const syn_operand *w, uint32_t n, int round) {
@@ -209,7 +214,7 @@ static void split_sums(const plan *p, const room *r, uint8_t *x, const syn_opera
         int as_packed = rows[0].packed && dtype == SYN_BF16 && count % STEP_COLUMNS == 0;
         for (uint32_t h = 0; h < 2; h++) {
             uint8_t *to = r->panel + (size_t)h * split.steps * parts * SPLIT_BYTES;
-            split.half[h] = as_packed ? rows[h].packed + (size_t)from * 2 * LANES : to;
+            split.half[h] = as_packed ? rows[h].packed + (size_t)from * 2 * GROUP_ROWS : to;
             if (as_packed) continue;
             uint32_t used = split_weights(to, &rows[h], dtype, round, from, count);
             if (used > split.parts) split.parts = used;
@@ -225,22 +230,21 @@ static void split_sums(const plan *p, const room *r, uint8_t *x, const syn_opera
 
 /* Are all numbers of x (C) so small that their products would be lost in tiles? */
 static int is_tiny(const float *x, uint32_t cols) {
-    __m512 most = _mm512_setzero_ps();
-    for (uint32_t i = 0; i < cols; i += LANES) most = larger(most, _mm512_maskz_loadu_ps(lanes_of(i, cols), x + i));
-    float top = _mm512_reduce_max_ps(most);
+    syn_vf most = syn_v_set(0.0f);
+    for (uint32_t i = 0; i < cols; i += SYN_LANES) most = syn_v_max(syn_v_abs(syn_v_load_part(x + i, cols - i)), most);
+    float top = syn_v_top(most);
     return top > 0.0f && top < 0x1p-60f;
 }
 
-/* Sums of 16 rows of w, half h of the panel at n, with one row of x. Where parts of numbers have not
+/* Sums of the rows of vector v of the panel at n with one row of x. Where parts of numbers have not
  * done it (infinities, no numbers, the smallest and the largest) they are made by fused multiply-adds;
  * that depends on this row of x and that of w alone. */
-static __m512 mend_sums(__m512 sum, const plan *p, const room *r, const syn_operand *w, uint32_t n, uint32_t h,
+static syn_vf mend_sums(syn_vf sum, const plan *p, const room *r, const syn_operand *w, uint32_t n, uint32_t v,
                         const float *x, int round) {
-    __m512 size = _mm512_abs_ps(sum);
-    __mmask16 bad = _mm512_cmp_ps_mask(size, _mm512_set1_ps(0x1.fffffep127f), _CMP_NLE_UQ);
-    __mmask16 small = _mm512_cmp_ps_mask(size, _mm512_set1_ps(0x1p-60f), _CMP_LT_OQ);
-    if (small && is_tiny(x, p->cols)) bad |= small;
-    if (!bad) return sum;
+    syn_vf size = syn_v_abs(sum);
+    syn_vi bad = ~(size <= syn_v_set(0x1.fffffep127f)), small = size < syn_v_set(0x1p-60f);
+    if (has_any(small) && is_tiny(x, p->cols)) bad |= small;
+    if (!has_any(bad)) return sum;
     float row[PART_COLUMNS], y[PANEL_ROWS] = {0}, *panel = (float *)(void *)r->panel;
     syn_rows16 rows[2];
     uint32_t dtype = float_rows(p, r, w, n, rows);
@@ -250,13 +254,25 @@ static __m512 mend_sums(__m512 sum, const plan *p, const room *r, const syn_oper
         pack_row(row, 0, 1, x + from, count, round);
         multiply_f32(y, panel, row, count, 1);
     }
-    return _mm512_mask_blend_ps(bad, sum, _mm512_loadu_ps(y + h * LANES));
+    return syn_v_select(bad, syn_v_load(y + v * SYN_LANES), sum);
 }
 
-/* Scales of 16 rows of int8. */
-static __m512 row_scales(const syn_operand *w, uint32_t n) {
-    syn_rows16 r = weight_rows(w, n);
-    return _mm512_castsi512_ps(take_word(&r, 0, r.packed != NULL));
+#else
+static void split_sums(const plan *p, const room *r, uint8_t *x, const syn_operand *w, uint32_t n, int round) {
+    (void)p, (void)r, (void)x, (void)w, (void)n, (void)round;
+}
+
+static syn_vf mend_sums(syn_vf sum, const plan *p, const room *r, const syn_operand *w, uint32_t n, uint32_t v,
+                        const float *x, int round) {
+    (void)p, (void)r, (void)w, (void)n, (void)v, (void)x, (void)round;
+    return sum;
+}
+#endif
+
+/* Scales of the rows of int8 from n on, of a vector. */
+static syn_vf row_scales(const syn_operand *w, uint32_t n) {
+    syn_rows16 r = weight_rows(w, n / GROUP_ROWS * GROUP_ROWS);
+    return (syn_vf)take_word(&r, n % GROUP_ROWS / SYN_LANES, 0, r.packed != NULL);
 }
 
 /* Outputs of more bytes than this go past the caches: lines far apart would each be read in order to
@@ -270,25 +286,24 @@ static void put_outputs(const syn_op *op, uint32_t pair, const plan *p, const ro
     const float *numbers = (const float *)(const void *)op->in[0].data;
     float *y = (float *)(void *)op->out[pair].data;
     int round = op->attributes[0] == ARITH_BF16;
-    for (uint32_t h = 0; h < 2; h++) {
-        __mmask16 lanes = lanes_of(n + h * LANES, w->rows);
-        if (!lanes) return;
-        const float *from = r->sums + h * LANES;
-        __m512 add = bias ? _mm512_maskz_loadu_ps(lanes, bias + n + h * LANES) : _mm512_setzero_ps();
-        int streams = lanes == 0xffff && ((uintptr_t)(y + n) | w->rows * 4) % 64 == 0
+    int by_row = w->dtype == SYN_INT8 && p->integers;
+    for (uint32_t v = 0, at = n; v < PANEL_VECTORS && at < w->rows; v++, at += SYN_LANES) {
+        uint32_t left = w->rows - at;
+        const float *from = r->sums + v * SYN_LANES;
+        syn_vf add = bias ? syn_v_load_part(bias + at, left) : syn_v_set(0.0f);
+        int streams = left >= SYN_LANES && ((uintptr_t)(y + at) | w->rows * 4) % sizeof(syn_vf) == 0
                       && (uint64_t)p->rows * w->rows * 4 > STREAM_BYTES;
-        __m512 scale = w->dtype == SYN_INT8 && p->integers ? row_scales(w, n + h * LANES) : add;
+        syn_vf scale = by_row ? row_scales(w, at) : add;
         for (uint32_t t = r->begin; t < r->end && t < p->rows; t++, from += PANEL_ROWS) {
-            __m512 sum = _mm512_loadu_ps(from);
-            if (w->dtype == SYN_INT8 && p->integers) {
+            syn_vf sum = syn_v_load(from);
+            if (by_row) {
                 uint32_t first = t - t % p->tile;
-                __m512 both = _mm512_mul_ps(scale, _mm512_set1_ps(tile_at(p, x, first).scale[t - first]));
-                sum = _mm512_mul_ps(_mm512_cvtepi32_ps(_mm512_castps_si512(sum)), both);
+                sum = syn_v_of((syn_vi)sum) * (scale * tile_at(p, x, first).scale[t - first]);
             }
-            if (p->split) sum = mend_sums(sum, p, r, w, n, h, numbers + (size_t)t * p->cols, round);
-            float *to = y + (size_t)t * w->rows + n + h * LANES;
-            if (streams) _mm512_stream_ps(to, _mm512_add_ps(sum, add));
-            else _mm512_mask_storeu_ps(to, lanes, _mm512_add_ps(sum, add));
+            if (p->split) sum = mend_sums(sum, p, r, w, n, v, numbers + (size_t)t * p->cols, round);
+            float *to = y + (size_t)t * w->rows + at;
+            if (streams) syn_v_stream(to, sum + add);
+            else syn_v_store_part(to, sum + add, left);
         }
     }
 }
@@ -338,7 +353,7 @@ static void run(const syn_op *op, const syn_call *call) {
             multiply(op, i, &p, &r, prepared, lo > before ? lo - before : 0, hi > before ? hi - before : 0);
     }
     if (p.matrix || p.split) release_tiles();
-    _mm_sfence();
+    syn_v_fence();
 }
 
 extern const syn_kernel syn_kernel_linear;

@@ -22,6 +22,14 @@ SYN_INLINE uint32_t parts_of(uint32_t dtype, int round) {
 
 SYN_INLINE uint32_t x_parts(int round) { return round ? 1 : MOST_PARTS; }
 
+#ifdef __AMX_BF16__
+
+/* The lanes of `count` numbers that go on at `first`. */
+SYN_INLINE __mmask16 lanes_of(uint32_t first, uint32_t count) {
+    uint32_t left = count > first ? count - first : 0;
+    return left >= SYN_LANES ? 0xffff : (__mmask16)((1u << left) - 1);
+}
+
 /* Cut the first part off a number. */
 SYN_INLINE __m512 cut_part(__m512 *left) {
     __m512i bits = _mm512_and_si512(_mm512_castps_si512(*left), _mm512_set1_epi32((int32_t)0xffff0000));
@@ -49,9 +57,9 @@ SYN_INLINE __m512 take_part(__m512 *left, int round) { return round ? nearest_pa
 static void split_row(uint16_t *tile, uint32_t t, uint32_t T, const float *x, uint32_t cols, uint32_t parts) {
     for (uint32_t i = 0; i < cols; i += STEP_COLUMNS)
         for (uint32_t h = 0; h < 2; h++) {
-            uint32_t from = i + h * LANES;
+            uint32_t from = i + h * SYN_LANES;
             __m512 left = from < cols ? _mm512_maskz_loadu_ps(lanes_of(from, cols), x + from) : _mm512_setzero_ps();
-            uint16_t *to = tile + ((size_t)i * parts * T + t * STEP_COLUMNS + h * LANES);
+            uint16_t *to = tile + ((size_t)i * parts * T + t * STEP_COLUMNS + h * SYN_LANES);
             for (uint32_t part = 0; part < parts; part++, to += (size_t)T * STEP_COLUMNS) {
                 __m512i bits = _mm512_castps_si512(take_part(&left, parts == 1));
                 _mm256_storeu_si256((void *)to, _mm512_cvtepi32_epi16(_mm512_srli_epi32(bits, 16)));
@@ -78,13 +86,13 @@ SYN_INLINE void put_columns(uint8_t *step, uint32_t column, uint32_t dtype, int 
                             int packed, __m512i seen[2]) {
     uint8_t *to = step + (size_t)column / 2 * 64;
     if (dtype == SYN_BF16) {
-        __m512i piece[4];
-        take_piece(piece, r, at, packed);
-        for (uint32_t i = 0; i < 4; i++) _mm512_storeu_si512(to + i * 64, piece[i]);
+        syn_vi piece[4];
+        take_piece(piece, r, 0, at, packed);
+        for (uint32_t i = 0; i < 4; i++) syn_vi_store(to + i * 64, piece[i]);
         return;
     }
-    __m512 number[8];
-    take_columns(number, dtype, r, at, packed);
+    syn_vf number[8];
+    take_floats(number, dtype, r, 0, at, packed);
     for (uint32_t i = 0; i < (dtype == SYN_F32 ? 2 : 4); i++)
         put_pair(to + i * 64, number[2 * i], number[2 * i + 1], parts_of(dtype, round), round, seen);
 }
@@ -102,10 +110,10 @@ SYN_INLINE uint32_t split_columns(uint8_t *to, const syn_rows16 *r, uint32_t dty
         put_columns(to + i / STEP_COLUMNS * step_bytes, i % STEP_COLUMNS, dtype, round, r, at, packed, seen);
     }
     for (; i < last; i += each) {
-        uint8_t room[LANES * 16] = {0};
-        for (uint32_t n = 0; i < count && n < LANES; n++)
+        uint8_t room[GROUP_ROWS * 16] = {0};
+        for (uint32_t n = 0; i < count && n < GROUP_ROWS; n++)
             __builtin_memcpy(room + n * 16, r->row[n] + (size_t)(from + i) * size, (size_t)(count - i) * size);
-        syn_rows16 tail = rows_at(room, 16, 0, LANES);
+        syn_rows16 tail = rows_at(room, 16, 0, GROUP_ROWS);
         put_columns(to + i / STEP_COLUMNS * step_bytes, i % STEP_COLUMNS, dtype, round, &tail, 0, 0, seen);
     }
     if (_mm512_test_epi32_mask(seen[1], seen[1])) return 3;
@@ -122,5 +130,11 @@ static uint32_t split_weights(uint8_t *to, const syn_rows16 *r, uint32_t dtype, 
     return round ? SYN_SPLIT_AS(SYN_F32, 1) : SYN_SPLIT_AS(SYN_F32, 0);
 }
 #undef SYN_SPLIT_AS
+
+#else
+static void split_row(uint16_t *tile, uint32_t t, uint32_t T, const float *x, uint32_t cols, uint32_t parts) {
+    (void)tile, (void)t, (void)T, (void)x, (void)cols, (void)parts;
+}
+#endif
 
 #endif

@@ -71,18 +71,18 @@ SYN_INLINE void multiply_two(const uint8_t *const half[2], const uint16_t *x, si
 
 SYN_INLINE void load_sums(const float *y, const float *second) {
     _tile_loadd(0, y, PANEL_ROWS * 4);
-    _tile_loadd(1, y + LANES, PANEL_ROWS * 4);
+    _tile_loadd(1, y + SYN_LANES, PANEL_ROWS * 4);
     if (!second) return;
     _tile_loadd(2, second, PANEL_ROWS * 4);
-    _tile_loadd(3, second + LANES, PANEL_ROWS * 4);
+    _tile_loadd(3, second + SYN_LANES, PANEL_ROWS * 4);
 }
 
 SYN_INLINE void store_sums(float *y, float *second) {
     _tile_stored(0, y, PANEL_ROWS * 4);
-    _tile_stored(1, y + LANES, PANEL_ROWS * 4);
+    _tile_stored(1, y + SYN_LANES, PANEL_ROWS * 4);
     if (!second) return;
     _tile_stored(2, second, PANEL_ROWS * 4);
-    _tile_stored(3, second + LANES, PANEL_ROWS * 4);
+    _tile_stored(3, second + SYN_LANES, PANEL_ROWS * 4);
 }
 
 /* Ask for the step of packed weights behind the next. */
@@ -156,13 +156,6 @@ static void stream_parts(float *y, const syn_rows16 rows[2], const syn_split_x *
     else stream_steps(y, rows, x, cols, SYN_F32, 3);
 }
 
-#else
-static void multiply_parts(float *y, const syn_split *w, const syn_split_x *x, int both, int ahead) {
-    (void)y, (void)w, (void)x, (void)both, (void)ahead;
-}
-static void stream_parts(float *y, const syn_rows16 rows[2], const syn_split_x *x, uint32_t cols, uint32_t dtype) {
-    (void)y, (void)rows, (void)x, (void)cols, (void)dtype;
-}
 #endif
 
 #endif

@@ -46,7 +46,7 @@ SYN_INLINE const int32_t *run_x(const syn_runs *r, uint32_t n) {
     return r->x->code + (size_t)(n / r->runs) * 8 * MATRIX_ROWS + n % r->runs * (8 / r->runs);
 }
 
-SYN_INLINE const __m512i *run_code(const syn_runs *r, uint32_t n) {
+SYN_INLINE const syn_vi *run_code(const syn_runs *r, uint32_t n) {
     return &r->panel->code[n / r->runs][n % r->runs * (8 / r->runs)][r->half];
 }
 
@@ -57,7 +57,7 @@ SYN_INLINE void add_run(__m512 total[MATRIX_ROWS], const syn_runs *r, uint32_t n
     __m512 scale_w = r->panel->scale[block][run][r->half];
 #pragma clang loop unroll(full)
     for (uint32_t t = 0; t < MATRIX_ROWS; t++) {
-        __m512 sum = _mm512_cvtepi32_ps(_mm512_load_si512(product + t * LANES));
+        __m512 sum = _mm512_cvtepi32_ps(_mm512_load_si512(product + t * SYN_LANES));
         total[t] = _mm512_fmadd_ps(sum, _mm512_mul_ps(scale_w, _mm512_set1_ps(scale[t])), total[t]);
     }
     if (!has_minimum) return;
@@ -69,7 +69,7 @@ SYN_INLINE void add_run(__m512 total[MATRIX_ROWS], const syn_runs *r, uint32_t n
         total[t] = _mm512_fmadd_ps(minimum, _mm512_set1_ps(codes[t]), total[t]);
 }
 
-enum { GROUP = 4, BEHIND = 2, PRODUCT = MATRIX_ROWS * LANES };
+enum { GROUP = 4, BEHIND = 2, PRODUCT = MATRIX_ROWS * SYN_LANES };
 
 /* Go on with the sums y (16, 32) of one half by `count` runs. Step n stores what tile n % 4 has
  * multiplied, starts it anew four runs ahead, and adds what was stored two steps before: products and
@@ -77,7 +77,7 @@ enum { GROUP = 4, BEHIND = 2, PRODUCT = MATRIX_ROWS * LANES };
 SYN_INLINE void multiply_half(float *y, const syn_runs *r, uint32_t count, int has_minimum) {
     _Alignas(64) int32_t product[GROUP][PRODUCT];
     __m512 total[MATRIX_ROWS];
-    for (uint32_t t = 0; t < MATRIX_ROWS; t++) total[t] = _mm512_loadu_ps(y + t * PANEL_ROWS + r->half * LANES);
+    for (uint32_t t = 0; t < MATRIX_ROWS; t++) total[t] = _mm512_loadu_ps(y + t * PANEL_ROWS + r->half * SYN_LANES);
 #define START(i, n) \
     if ((n) < count) { \
         _tile_zero(i); \
@@ -94,14 +94,14 @@ SYN_INLINE void multiply_half(float *y, const syn_runs *r, uint32_t count, int h
     }
 #undef START
 #undef STEP
-    for (uint32_t t = 0; t < MATRIX_ROWS; t++) _mm512_storeu_ps(y + t * PANEL_ROWS + r->half * LANES, total[t]);
+    for (uint32_t t = 0; t < MATRIX_ROWS; t++) _mm512_storeu_ps(y + t * PANEL_ROWS + r->half * SYN_LANES, total[t]);
 }
 
 /* a8/row: go on with the integer sums y (16, 32); the tiles add them up, four sums side by side. */
 SYN_INLINE void multiply_row(int32_t *y, const syn_runs *low, const syn_runs *high, uint32_t blocks) {
     _Alignas(64) int32_t odd[2][PRODUCT];
     _tile_loadd(0, y, PANEL_ROWS * 4);
-    _tile_loadd(1, y + LANES, PANEL_ROWS * 4);
+    _tile_loadd(1, y + SYN_LANES, PANEL_ROWS * 4);
     _tile_zero(2);
     _tile_zero(3);
     for (uint32_t b = 0; b < blocks; b += 2) {
@@ -112,13 +112,13 @@ SYN_INLINE void multiply_row(int32_t *y, const syn_runs *low, const syn_runs *hi
         SYN_ADD_PRODUCT(3, 5, 7, run_x(high, b + 1), run_code(high, b + 1));
     }
     _tile_stored(0, y, PANEL_ROWS * 4);
-    _tile_stored(1, y + LANES, PANEL_ROWS * 4);
+    _tile_stored(1, y + SYN_LANES, PANEL_ROWS * 4);
     _tile_stored(2, odd[0], 64);
     _tile_stored(3, odd[1], 64);
     for (uint32_t t = 0; t < MATRIX_ROWS; t++)
         for (uint32_t h = 0; h < 2; h++) {
-            int32_t *to = y + t * PANEL_ROWS + h * LANES;
-            _mm512_storeu_si512(to, _mm512_add_epi32(_mm512_loadu_si512(to), _mm512_load_si512(odd[h] + t * LANES)));
+            int32_t *to = y + t * PANEL_ROWS + h * SYN_LANES;
+            _mm512_storeu_si512(to, _mm512_add_epi32(_mm512_loadu_si512(to), _mm512_load_si512(odd[h] + t * SYN_LANES)));
         }
 }
 

@@ -1,0 +1,269 @@
+/* Panels of integer weights: 32 rows by up to 512 columns, taken apart for the products of
+ * tile_int8.h.
+ *
+ * A format is one expander of a block for 16 rows. VPDPBUSD wants codes without a sign: they are
+ * raised by the format's bias, which the products take off again by the sums of the activations'
+ * codes. The tile instructions take them as they are.
+ */
+#ifndef SYN_PANEL_INT8_H
+#define SYN_PANEL_INT8_H
+
+#include "product.h"
+#include "wide.h"
+
+/* a vector's bytes */
+typedef int8_t syn_vc __attribute__((vector_size(4 * SYN_LANES)));
+
+enum { PANEL_BLOCKS = 16 };  /* of 32 columns */
+
+typedef struct {
+    /* of 4 columns, by block, columns and vector of rows */
+    syn_vi code[PANEL_BLOCKS][8][PANEL_VECTORS];
+    syn_vf scale[PANEL_BLOCKS][2][PANEL_VECTORS];  /* by block, run of 16 columns, vector; run 0 only where runs have 32 */
+    syn_vf minimum[PANEL_BLOCKS][2][PANEL_VECTORS];
+} syn_panel;
+
+/* Some rows of x, T together: what belongs to one place of all T lies side by side. Codes of a tile of 16 are
+ * (C/32, 16, 8), for the tile instructions, and its sums are multiplied by the scales. */
+typedef struct {
+    int32_t *code;   /* (C/4, T): four codes each */
+    int32_t *sum;    /* (C/32, 3, T): of the codes of columns 0 to 15, 16 to 31, and all; float32 in a tile of 16 */
+    float *scale;    /* (C/32, T) */
+} syn_tile;
+
+enum { SUM_ALL = 2 };
+
+/* One row of x on its way through the rows of a vector: nothing is stored on the way. */
+typedef struct {
+    const syn_tile *x;
+    syn_products product[4][2];  /* of each slot's block: of columns 0 to 15, and 16 to 31 */
+    syn_vf total;
+} syn_stream;
+
+/* Where a block of a vector's rows goes: into a panel, or straight into the products of one row of x, where
+ * blocks that are taken apart together have a slot each. */
+typedef struct {
+    syn_panel *panel;
+    syn_stream *stream;       /* by vector of the group; NULL: into the panel */
+    uint32_t format, block, half, runs;
+    uint32_t v;               /* of the group's vectors */
+    int is_raised;
+    uint32_t slot;
+} syn_place;
+
+/* The place of the n-th block from here. */
+SYN_INLINE syn_place place_of(syn_place to, uint32_t n) {
+    to.block += n;
+    to.slot = n;
+    return to;
+}
+
+SYN_INLINE uint32_t place_vector(syn_place to) { return to.half * VECTORS + to.v; }
+
+/* The sum of x's codes in a run, as products want it. */
+SYN_INLINE int32_t stream_sum(syn_place to, uint32_t run) {
+    return to.stream->x->sum[(size_t)to.block * 3 + (to.runs == 2 ? run : SUM_ALL)];
+}
+
+/* Codes of a format that stores them raised by `bias`; of a block, before its scale. */
+SYN_INLINE void put_code(syn_place to, uint32_t word, syn_vi code, int8_t bias) {
+    if (!to.is_raised && bias) code = (syn_vi)((syn_vc)code - bias);
+    if (!to.stream) {
+        to.panel->code[to.block][word][place_vector(to)] = code;
+        return;
+    }
+    syn_stream *stream = to.stream + to.v;
+    uint32_t bits = bits_of(to.format), half = to.runs == 2 || SPLIT_SUMS ? word / 4 : 0;
+    syn_products *product = &stream->product[to.slot][half];
+    if (word == 0 || (word == 4 && half))  /* of one run the first sum takes off what its codes were raised by */
+        *product = word && to.runs == 1 ? products_begin(bits, 0, 0)
+                                        : products_begin(bits, bias_of(to.format), stream_sum(to, half));
+    products_add(product, bits, code, syn_vi_set(stream->x->code[(size_t)to.block * 8 + word]));
+}
+
+/* Of a run, before its minimum. */
+SYN_INLINE void put_scale(syn_place to, uint32_t run, syn_vf scale) {
+    if (!to.stream) {
+        to.panel->scale[to.block][run][place_vector(to)] = scale;
+        return;
+    }
+    syn_stream *stream = to.stream + to.v;
+    uint32_t bits = bits_of(to.format);
+    const syn_products *halves = stream->product[to.slot];
+    syn_vi sum = products_end(&halves[run], bits, bias_of(to.format), stream_sum(to, run));
+    if (to.runs == 1 && SPLIT_SUMS) sum += products_end(&halves[1], bits, 0, 0);
+    stream->total = syn_v_fma(syn_v_of(sum), scale * stream->x->scale[to.block], stream->total);
+}
+
+SYN_INLINE void put_minimum(syn_place to, uint32_t run, syn_vf minimum) {
+    if (!to.stream) {
+        to.panel->minimum[to.block][run][place_vector(to)] = minimum;
+        return;
+    }
+    syn_stream *stream = to.stream + to.v;
+    float sum = (float)whole_sum(stream_sum(to, run)) * stream->x->scale[to.block];
+    stream->total = syn_v_fma(minimum, syn_v_set(sum), stream->total);
+}
+
+SYN_INLINE syn_vi nibbles(syn_vi v, uint32_t shift) {
+    return (syn_vi)((syn_vu)v >> shift) & 0x0f0f0f0f;
+}
+
+/* 32 signed codes that lie at `at`. */
+SYN_INLINE void put_signed(syn_place to, const syn_rows16 *r, size_t at, int packed) {
+    syn_words words = {.rows = r, .at = at, .v = to.v, .packed = packed};
+    for (uint32_t i = 0; i < 8; i++) {
+        syn_vi code = word_of(&words, i);
+        put_code(to, i, to.is_raised ? code ^ (int32_t)0x80808080 : code, 0);
+    }
+}
+
+/* Bit 4 of four columns' codes, from 32 bits that have one for each column. */
+SYN_INLINE syn_vi fifth_bits(syn_vi bits, uint32_t word) {
+    syn_vi four = (syn_vi)((syn_vu)bits >> 4 * word) & 15;
+    return four * (0x204081 << 4) & 0x10101010;
+}
+
+/* q4_0, q4_1, q5_0, q5_1 */
+SYN_INLINE void expand_small(syn_place to, const syn_rows16 *r, size_t at, int has_minimum, int has_fifth,
+                             int packed) {
+    size_t bits_at = at + (has_minimum ? 4 : 2);
+    syn_words words = {.rows = r, .at = bits_at + (has_fifth ? 4 : 0), .v = to.v, .packed = packed};
+    syn_vi fifth = has_fifth ? take_word(r, to.v, bits_at, packed) : syn_vi_set(0);
+    int8_t bias = has_minimum ? 0 : has_fifth ? 16 : 8;
+    for (uint32_t i = 0; i < 4; i++) {
+        syn_vi both = word_of(&words, i), low = nibbles(both, 0), high = nibbles(both, 4);
+        if (has_fifth) low |= fifth_bits(fifth, i), high |= fifth_bits(fifth, i + 4);
+        put_code(to, i, low, bias);
+        put_code(to, i + 4, high, bias);
+    }
+    if (!has_minimum) {
+        put_scale(to, 0, take_half(r, to.v, at, packed, 0));
+        return;
+    }
+    syn_vi head = take_word(r, to.v, at, packed);
+    put_scale(to, 0, syn_v_low_f16(head));
+    put_minimum(to, 0, syn_v_high_f16(head));
+}
+
+/* Byte `index` of each lane as a float. */
+SYN_INLINE syn_vf byte_of(syn_vi v, uint32_t index) {
+    return syn_v_of((syn_vi)((syn_vu)v >> 8 * index) & 255);
+}
+
+/* q4_k, q5_k: a super-block, 8 blocks */
+SYN_INLINE void expand_lines(syn_place to, const syn_rows16 *r, size_t at, int has_fifth, int packed) {
+    syn_vi head = take_word(r, to.v, at, packed), fifth[8];
+    syn_vi a = take_word(r, to.v, at + 4, packed), b = take_word(r, to.v, at + 8, packed), c = take_word(r, to.v, at + 12, packed);
+    const int32_t six = 0x3f3f3f3f, high = 0x30303030;
+    syn_vi scale[2] = {a & six, nibbles(c, 0) | ((a >> 2) & high)};
+    syn_vi minimum[2] = {b & six, nibbles(c, 4) | ((b >> 2) & high)};
+    syn_vf d = syn_v_low_f16(head), d_minimum = syn_v_high_f16(head);
+    if (has_fifth) {
+        take_piece(fifth, r, to.v, at + 16, packed);
+        take_piece(fifth + 4, r, to.v, at + 32, packed);
+    }
+#pragma clang loop unroll(full)
+    for (uint32_t pair = 0; pair < 4; pair++, to.block += 2) {
+        syn_words words = {.rows = r, .at = at + (has_fifth ? 48 : 16) + pair * 32, .v = to.v, .packed = packed};
+        for (uint32_t i = 0; i < 8; i++) {
+            syn_vi both = word_of(&words, i);
+            for (uint32_t n = 0; n < 2; n++) {
+                syn_vi code = nibbles(both, 4 * n);
+                if (has_fifth) code |= ((syn_vi)((syn_vu)fifth[i] >> (2 * pair + n)) & 0x01010101) << 4;
+                put_code(place_of(to, n), i, code, 0);
+            }
+        }
+        for (uint32_t n = 0; n < 2; n++) {
+            uint32_t run = 2 * pair + n;
+            put_scale(place_of(to, n), 0, d * byte_of(scale[run / 4], run % 4));
+            put_minimum(place_of(to, n), 0, -(d_minimum * byte_of(minimum[run / 4], run % 4)));
+        }
+    }
+}
+
+/* q6_k: a super-block, 8 blocks of two runs */
+SYN_INLINE void expand_six(syn_place to, const syn_rows16 *r, size_t at, int packed) {
+    syn_vf d = take_half(r, to.v, at + 208, packed, 1);
+#pragma clang loop unroll(full)
+    for (uint32_t half = 0; half < 2; half++, to.block += 4) {
+        syn_words low = {.rows = r, .at = at + half * 64, .v = to.v, .packed = packed}, low_too = low, high = low;
+        low_too.at += 32;
+        high.at = at + 128 + half * 32;
+        for (uint32_t i = 0; i < 8; i++) {
+            syn_vi four[2] = {word_of(&low, i), word_of(&low_too, i)}, two = word_of(&high, i);
+            for (uint32_t n = 0; n < 4; n++) {
+                syn_vi bits = (syn_vi)((syn_vu)two >> 2 * n) & 0x03030303;
+                put_code(place_of(to, n), i, nibbles(four[n % 2], n / 2 * 4) | bits << 4, 32);
+            }
+        }
+        for (uint32_t word = 0; word < 2; word++) {
+            syn_vi scales = take_word(r, to.v, at + 192 + half * 8 + word * 4, packed);
+            for (uint32_t byte = 0; byte < 4; byte++)
+                put_scale(place_of(to, 2 * word + byte / 2), byte % 2, d * syn_v_of(scales << (24 - 8 * byte) >> 24));
+        }
+    }
+}
+
+SYN_INLINE void expand_i8g16(syn_place to, const syn_rows16 *r, size_t at, int packed) {
+    put_signed(to, r, at + 16, packed);
+    for (uint32_t run = 0; run < 2; run++) {
+        put_scale(to, run, (syn_vf)take_word(r, to.v, at + run * 4, packed));
+        put_minimum(to, run, (syn_vf)take_word(r, to.v, at + 8 + run * 4, packed));
+    }
+}
+
+/* int8: codes behind the row's scale; what is behind the row counts as zero. `cols` of the row */
+SYN_INLINE void expand_int8(syn_place to, const syn_rows16 *r, uint32_t column, uint32_t cols, int packed) {
+    if (cols - column >= 32) {
+        put_signed(to, r, 4 + (size_t)column, packed);
+        return;
+    }
+    uint8_t room[GROUP_ROWS * 32] = {0};
+    for (uint32_t i = 0; i < GROUP_ROWS; i++) __builtin_memcpy(room + i * 32, r->row[i] + 4 + column, cols - column);
+    syn_rows16 tail = rows_at(room, 32, 0, GROUP_ROWS);
+    put_signed(to, &tail, 0, 0);
+}
+
+/* One block or super-block of the rows of a vector. */
+SYN_INLINE void expand_block(syn_place to, const syn_rows16 *r, size_t at, uint32_t column, uint32_t cols, int packed) {
+    switch (to.format) {
+    case SYN_Q8_0:
+        put_signed(to, r, at + 2, packed);
+        put_scale(to, 0, take_half(r, to.v, at, packed, 0));
+        break;
+    case SYN_Q4_0: expand_small(to, r, at, 0, 0, packed); break;
+    case SYN_Q4_1: expand_small(to, r, at, 1, 0, packed); break;
+    case SYN_Q5_0: expand_small(to, r, at, 0, 1, packed); break;
+    case SYN_Q5_1: expand_small(to, r, at, 1, 1, packed); break;
+    case SYN_Q4_K: expand_lines(to, r, at, 0, packed); break;
+    case SYN_Q5_K: expand_lines(to, r, at, 1, packed); break;
+    case SYN_Q6_K: expand_six(to, r, at, packed); break;
+    case SYN_I8G16: expand_i8g16(to, r, at, packed); break;
+    default: expand_int8(to, r, column, cols, packed);
+    }
+}
+
+/* `blocks` blocks from column 32 · first on, of 16 rows of a weight of this format. */
+SYN_INLINE void expand_blocks(syn_place to, const syn_rows16 *r, uint32_t dtype, uint32_t cols, uint32_t first,
+                              uint32_t blocks, int packed) {
+    syn_block_format format = syn_block_format_of(dtype);
+    uint32_t each = format.columns ? format.columns / 32 : 1;
+    size_t at = (size_t)(first / each) * format.bytes;
+    to.format = dtype;
+    to.runs = format.columns ? 32 / format.run : 1;
+    for (uint32_t b = 0; b < blocks; b += each, to.block += each, at += format.bytes)
+#pragma clang loop unroll(full)
+        for (to.v = 0; to.v < VECTORS; to.v++) expand_block(to, r, at, (first + b) * 32, cols, packed);
+}
+
+static void expand_half(syn_panel *panel, uint32_t half, const syn_rows16 *r, const syn_operand *w, uint32_t first,
+                        uint32_t blocks, int is_raised) {
+    syn_place raised = {.panel = panel, .half = half, .is_raised = 1}, plain = {.panel = panel, .half = half};
+    if (r->packed && is_raised) expand_blocks(raised, r, w->dtype, w->cols, first, blocks, 1);
+    else if (r->packed) expand_blocks(plain, r, w->dtype, w->cols, first, blocks, 1);
+    else if (is_raised) expand_blocks(raised, r, w->dtype, w->cols, first, blocks, 0);
+    else expand_blocks(plain, r, w->dtype, w->cols, first, blocks, 0);
+}
+
+#endif

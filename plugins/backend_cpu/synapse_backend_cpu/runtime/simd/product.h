@@ -1,0 +1,129 @@
+/* Exact integer products of codes without a sign with signed activations, as a processor has them.
+ *
+ * A sum goes over a run: words of four columns by SYN_LANES rows, times the same four codes of x. What the codes
+ * were raised by comes off through the sums of x's codes, which the quantiser keeps in the form wanted here.
+ *
+ * One instruction: VPDPBUSD, SDOT and their like add four products to 32 bits. Codes of NEON and of plain vectors
+ * have a sign, and nothing comes off.
+ *
+ * Pairs: AVX2 adds two products to 16 bits, with saturation, which 2 · 31 · 127 is far from and 2 · 255 · 127 is
+ * not. A run's sum of pairs is kept in 16 bits: each lane adds up to 16 products, and |code - centre| · 127 · 16
+ * (of runs of 16: · 8) is below 2^15 where the centre is taken off from the start; what wraps on the way comes
+ * back. Codes of 8 bits are two of 4: 16 · (high - 8) + low.
+ */
+#ifndef SYN_PRODUCT_H
+#define SYN_PRODUCT_H
+
+#include "../syn_kernel.h"
+#include "../syn_simd.h"
+
+/* What the codes of a format were raised by. */
+SYN_INLINE int32_t bias_of(uint32_t format) {
+    switch (format) {
+    case SYN_Q4_0: return 8;
+    case SYN_Q5_0: return 16;
+    case SYN_Q6_K: return 32;
+    case SYN_Q8_0:
+    case SYN_I8G16:
+    case SYN_INT8: return 128;
+    default: return 0;
+    }
+}
+
+#ifdef SYN_AVX2
+enum { CODES_RAISED = 1, SPLIT_SUMS = 0 };
+
+/* Of the first two columns of each word, and of the last two, or, of 8 bits, of high and low halves. */
+typedef struct { __m256i pairs, low; } syn_products;
+
+/* How many bits the codes of a format have. */
+SYN_INLINE uint32_t bits_of(uint32_t format) {
+    switch (format) {
+    case SYN_Q4_0:
+    case SYN_Q4_1:
+    case SYN_Q4_K: return 4;
+    case SYN_Q5_0:
+    case SYN_Q5_1:
+    case SYN_Q5_K: return 5;
+    case SYN_Q6_K: return 6;
+    default: return 8;
+    }
+}
+
+SYN_INLINE int32_t centre_of(uint32_t bits, int32_t bias) { return bits == 4 ? bias : bits == 8 ? 8 : 1 << (bits - 1); }
+
+/* The sum of a run's codes: kept as two of 16 bits, of a word's first two columns and its last two. */
+SYN_INLINE int32_t keep_sum(int32_t first, int32_t last) { return (int32_t)((uint32_t)last << 16 | (first & 0xffff)); }
+
+SYN_INLINE int32_t whole_sum(int32_t kept) { return (int16_t)kept + (kept >> 16); }
+
+SYN_INLINE int32_t add_sums(int32_t a, int32_t b) { return keep_sum((int16_t)a + (int16_t)b, (a >> 16) + (b >> 16)); }
+
+SYN_INLINE syn_products products_begin(uint32_t bits, int32_t bias, int32_t kept) {
+    __m256i off = _mm256_set1_epi32(kept), centre = _mm256_set1_epi16((int16_t)-centre_of(bits, bias));
+    syn_products p = {_mm256_setzero_si256(), _mm256_setzero_si256()};
+    if (centre_of(bits, bias)) p.pairs = _mm256_mullo_epi16(off, centre);
+    return p;
+}
+
+SYN_INLINE void products_add(syn_products *p, uint32_t bits, syn_vi code, syn_vi x) {
+    __m256i c = (__m256i)code, nibble = _mm256_set1_epi8(15);
+    if (bits == 8) {
+        __m256i low = _mm256_and_si256(c, nibble);
+        c = _mm256_and_si256(_mm256_srli_epi16(c, 4), nibble);
+        p->low = _mm256_add_epi16(p->low, _mm256_maddubs_epi16(low, (__m256i)x));
+    }
+    p->pairs = _mm256_add_epi16(p->pairs, _mm256_maddubs_epi16(c, (__m256i)x));
+}
+
+SYN_INLINE syn_vi products_end(const syn_products *p, uint32_t bits, int32_t bias, int32_t kept) {
+    syn_vi sum = (syn_vi)_mm256_madd_epi16(p->pairs, _mm256_set1_epi16(bits == 8 ? 16 : 1));
+    if (bits == 8) sum += (syn_vi)_mm256_madd_epi16(p->low, _mm256_set1_epi16(1));
+    else if (centre_of(bits, bias) != bias) sum += (centre_of(bits, bias) - bias) * whole_sum(kept);
+    return sum;
+}
+
+#else
+
+/* A sum's next product waits for the one before: two sums side by side are faster. */
+typedef struct { syn_vi sum; } syn_products;
+
+#ifdef SYN_AVX512
+enum { CODES_RAISED = 1, SPLIT_SUMS = 1 };
+#else
+enum { CODES_RAISED = 0, SPLIT_SUMS = 1 };
+#endif
+
+/* All codes are multiplied alike. */
+SYN_INLINE uint32_t bits_of(uint32_t format) {
+    (void)format;
+    return 8;
+}
+
+SYN_INLINE int32_t keep_sum(int32_t first, int32_t last) { return first + last; }
+
+SYN_INLINE int32_t whole_sum(int32_t kept) { return kept; }
+
+SYN_INLINE int32_t add_sums(int32_t a, int32_t b) { return a + b; }
+
+SYN_INLINE syn_products products_begin(uint32_t bits, int32_t bias, int32_t kept) {
+    (void)bits;
+    return (syn_products){syn_vi_set(CODES_RAISED ? -bias * kept : 0)};
+}
+
+SYN_INLINE void products_add(syn_products *p, uint32_t bits, syn_vi code, syn_vi x) {
+    (void)bits;
+#ifdef SYN_AVX512
+    p->sum = (syn_vi)_mm512_dpbusd_epi32((__m512i)p->sum, (__m512i)code, (__m512i)x);
+#else
+    p->sum = syn_dot4(p->sum, code, x);
+#endif
+}
+
+SYN_INLINE syn_vi products_end(const syn_products *p, uint32_t bits, int32_t bias, int32_t kept) {
+    (void)bits, (void)bias, (void)kept;
+    return p->sum;
+}
+#endif
+
+#endif

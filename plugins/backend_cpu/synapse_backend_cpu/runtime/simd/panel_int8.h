@@ -190,6 +190,7 @@ SYN_INLINE void expand_six(syn_place to, const syn_rows16 *r, size_t at, int pac
         syn_words low = {.rows = r, .at = at + half * 64, .v = to.v, .packed = packed}, low_too = low, high = low;
         low_too.at += 32;
         high.at = at + 128 + half * 32;
+#pragma clang loop unroll(full)
         for (uint32_t i = 0; i < 8; i++) {
             syn_vi four[2] = {word_of(&low, i), word_of(&low_too, i)}, two = word_of(&high, i);
             for (uint32_t n = 0; n < 4; n++) {

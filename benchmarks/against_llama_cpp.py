@@ -65,6 +65,8 @@ def run(engine: str, file: Path, asked: argparse.Namespace) -> dict[str, float]:
     command += ["--tokens", str(asked.tokens), "--repeats", str(asked.repeats)]
     command += [word for count in asked.prompt or PROMPTS for word in ("--prompt", str(count))]
     environment = {**os.environ, "OPENBLAS_NUM_THREADS": "1"}
+    # What pip installs is compiled: no load pays for it.
+    environment.pop("PYTHONDONTWRITEBYTECODE", None)
     if engine == "llama.cpp":
         environment["PYTHONPATH"] = str(asked.llama)
         command += ["--flash"] if asked.flash else []

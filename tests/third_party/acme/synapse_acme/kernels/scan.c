@@ -3,6 +3,7 @@
  * inputs: x (T, C), decay (1, C) f32, a recurrent state of C numbers; output: y (T, C).
  */
 #include "syn_kernel.h"
+#include "syn_simd.h"
 
 static int check(const syn_op *op) {
     if (op->inputs != 3 || op->outputs != 1) return 1;
@@ -24,15 +25,18 @@ static uint64_t scratch_bytes(const syn_op *op, uint32_t threads) {
 static void run(const syn_op *op, const syn_call *call) {
     const syn_operand *in = &op->in[0], *state = &op->in[2];
     const float *x = (const float *)in->data;
-    const syn_loose_f32 *decay = (const syn_loose_f32 *)op->in[1].data;
+    const uint8_t *decay = op->in[1].data;
     float *y = (float *)op->out[0].data;
     uint32_t cols = in->cols, lo, hi;
     syn_share(call, cols, &lo, &hi);
     for (uint32_t row = 0; row < in->rows; row++) {
         float *memory = (float *)syn_memory(call, state, syn_slot(call, in, row));
-        for (uint32_t i = lo; i < hi; i++) {
-            memory[i] = decay[i] * memory[i] + x[(size_t)row * cols + i];
-            y[(size_t)row * cols + i] = memory[i];
+        for (uint32_t i = lo; i < hi; i += SYN_LANES) {
+            syn_vf kept = syn_v_load_part(memory + i, hi - i);
+            syn_vf next = syn_v_load_part(decay + 4 * (size_t)i, hi - i) * kept
+                        + syn_v_load_part(x + (size_t)row * cols + i, hi - i);
+            syn_v_store_part(memory + i, next, hi - i);
+            syn_v_store_part(y + (size_t)row * cols + i, next, hi - i);
         }
     }
 }

@@ -70,9 +70,10 @@ def test_products(arith, format, rows, blocks):
 
 
 @pytest.mark.parametrize(("arith", "format"), [c for c in CASES if c[1] not in BLOCK_FORMATS])
-@pytest.mark.parametrize("cols", [1, 3, 7, 9, 33])
-def test_odd_columns(arith, format, cols):
-    x, w = numbers(5, cols), weight(numbers(6, cols), format)
+@pytest.mark.parametrize("cols", [1, 3, 7, 9, 33, 40])
+@pytest.mark.parametrize("rows", [1, 5, 33])
+def test_odd_columns(arith, format, cols, rows):
+    x, w = numbers(rows, cols), weight(numbers(6, cols), format)
     xt = tensor(x)
     (y,) = run_same("linear", [xt, w, None], [like(xt, 6)], [arith])
     want = expected(arith, x, w)
@@ -139,6 +140,68 @@ def test_bad_numbers_do_no_harm(arith, format):
     x[0, 5], x[1, 7], x[2, 9], x[3] = np.nan, np.inf, -np.inf, 1e-45
     xt = tensor(x)
     run_same("linear", [xt, weight(numbers(6, 256), format), None], [like(xt, 6)], [arith])
+
+
+FLOATS = ["f32", "f16", "bf16"]
+
+
+@pytest.mark.parametrize("format", FLOATS)
+@pytest.mark.parametrize("cols", [32, 264, 1000])
+def test_floats_are_as_exact_as_float32(format, cols):
+    """However many rows there are: what is multiplied in parts of numbers loses none of them."""
+    x, w = numbers(70, cols), weight(numbers(37, cols), format)
+    want = expected(F32, x, w)
+    size = np.abs(x).astype(np.float64) @ np.abs(w.array).astype(np.float64).T
+    for rows in (*range(1, 18), 31, 32, 33, 48, 70):
+        xt = tensor(x[:rows])
+        (y,) = run_same("linear", [xt, w, None], [like(xt, 37)], [F32])
+        assert (np.abs(y - want[:rows]) <= 5e-7 * size[:rows]).all()
+
+
+def test_float16_of_all_sizes_are_multiplied_exactly():
+    """Every float16 that is a number, the smallest and the largest too, by one."""
+    every = np.arange(65536, dtype=np.uint16)
+    every = every[np.isfinite(every.view(np.float16))].reshape(-1, 64)
+    w = stored(every.view(np.uint8), 64, "f16")
+    x = tensor(np.eye(64, dtype=np.float32))
+    (y,) = run_same("linear", [x, w, None], [like(x, len(every))], [F32])
+    np.testing.assert_array_equal(y.T, w.array)
+
+
+@pytest.mark.parametrize("format", FLOATS)
+@pytest.mark.parametrize("size", [1e-45, 1e-40, 1e-30, 1e25, 3e38])
+@pytest.mark.parametrize("rows", [1, 20])
+def test_floats_of_extreme_size(format, size, rows):
+    """A row of x so small that parts of its numbers are lost, or so large that they overflow."""
+    one = np.float32(size)
+    x = np.tile(RNG.integers(-1, 2, (1, 64)).astype(np.float32) * one, (rows, 1))
+    x[rows // 2 :] = numbers(rows - rows // 2, 64) if rows > 1 else x
+    w = weight(RNG.integers(1, 4, (21, 64)).astype(np.float32) / 128, format)
+    want = x.astype(np.float64) @ w.array.astype(np.float64).T
+    xt = tensor(x)
+    (y,) = run_same("linear", [xt, w, None], [like(xt, 21)], [F32])
+    steps = 64 * np.spacing(np.abs(want).astype(np.float32))
+    assert (np.abs(y - want) <= np.maximum(1e-5 * np.abs(want).max(1)[:, None], steps)).all()
+
+
+@pytest.mark.parametrize("arith", [F32, BF16])
+@pytest.mark.parametrize("format", FLOATS)
+@pytest.mark.parametrize("rows", [1, 3, 40])
+def test_infinities_are_those_of_float32(arith, format, rows):
+    """Of x and of the weight: where a product is infinite or no number, and nowhere else."""
+    x, w = numbers(rows, 64), numbers(36, 64)
+    w[3, 5], w[17, 6], w[35, 7], w[20] = np.inf, -np.inf, np.nan, 0
+    if rows > 1:
+        x[1, 9], x[2, 0], x[rows - 1, 63] = np.inf, -np.inf, np.nan
+    held = weight(w, format)
+    with np.errstate(invalid="ignore"):
+        want = expected(arith, x, held)
+    xt = tensor(x)
+    (y,) = run_same("linear", [xt, held, None], [like(xt, 36)], [arith])
+    for kind in (np.isnan, np.isposinf, np.isneginf):
+        np.testing.assert_array_equal(kind(y), kind(want))
+    fine = np.isfinite(want)
+    assert np.abs(y[fine] - want[fine]).max() <= 1e-5 * np.abs(want[fine]).max()
 
 
 @pytest.mark.parametrize("format", BLOCK_FORMATS)

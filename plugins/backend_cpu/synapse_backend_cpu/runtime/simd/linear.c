@@ -5,6 +5,8 @@
  * columns apart into a panel that fits the first cache, and multiplies it with all rows of x, a few at
  * a time. One row of x goes through packed weights without a panel (stream.h), in the same order of
  * sums: its bits are the same alone and batched.
+ *
+ * Floats are multiplied in float32 (tile_f32.h), with AMX in parts of bfloat16 (tile_bf16.h).
  */
 #include "../kernels/linear.h"
 #include "stream.h"
@@ -104,9 +106,11 @@ static void prepare(const plan *p, uint32_t arith, uint8_t *to, const float *x, 
         uint32_t first = row - row % p->tile, T = tile_rows(p, first);
         const float *numbers = x + (size_t)row * p->cols;
         syn_tile tile = tile_at(p, to, first);
-        if (p->split) split_row((uint16_t *)(void *)tile.code, row - first, T, numbers, p->cols, x_parts(arith == ARITH_BF16));
-        else if (p->integers) quantise_row(&tile, row - first, T, numbers, p->cols, arith == ARITH_A8_ROW);
-        else pack_row((float *)(void *)tile.code, row - first, T, numbers, p->cols, arith == ARITH_BF16);
+        uint32_t t = row - first;
+        int round = arith == ARITH_BF16;
+        if (p->integers) quantise_row(&tile, t, T, numbers, p->cols, arith == ARITH_A8_ROW);
+        else if (p->split) split_row((uint16_t *)(void *)tile.code, t, T, numbers, p->cols, x_parts(round));
+        else pack_row((float *)(void *)tile.code, t, T, numbers, p->cols, round);
     }
 }
 
@@ -223,7 +227,8 @@ static void split_sums(const plan *p, const room *r, uint8_t *x, const syn_opera
             int both = t + T < r->end;
             rows_x = both ? 2 * T : T;
             tile.at = (const uint16_t *)(const void *)tile_at(p, x, t).code + (size_t)from * tile.parts * T;
-            multiply_parts(r->sums + (size_t)(t - r->begin) * PANEL_ROWS, &split, &tile, both, as_packed && t == r->begin);
+            float *y = r->sums + (size_t)(t - r->begin) * PANEL_ROWS;
+            multiply_parts(y, &split, &tile, both, as_packed && t == r->begin);
         }
     }
 }

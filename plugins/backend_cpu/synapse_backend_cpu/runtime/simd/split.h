@@ -121,7 +121,8 @@ SYN_INLINE uint32_t split_columns(uint8_t *to, const syn_rows16 *r, uint32_t dty
 }
 
 #define SYN_SPLIT_AS(DTYPE, ROUND) \
-    (r->packed ? split_columns(to, r, DTYPE, ROUND, from, count, 1) : split_columns(to, r, DTYPE, ROUND, from, count, 0))
+    (r->packed ? split_columns(to, r, DTYPE, ROUND, from, count, 1) \
+               : split_columns(to, r, DTYPE, ROUND, from, count, 0))
 
 static uint32_t split_weights(uint8_t *to, const syn_rows16 *r, uint32_t dtype, int round, uint32_t from,
                               uint32_t count) {

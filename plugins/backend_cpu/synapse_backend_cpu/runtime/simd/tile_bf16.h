@@ -28,22 +28,29 @@ typedef struct {
 
 #ifdef __AMX_BF16__
 
+/* Ask for the step of packed weights behind the next. */
+SYN_INLINE void ask_ahead(const uint8_t *step) {
+    for (uint32_t i = 0; i < SPLIT_BYTES; i += 64) _mm_prefetch((const char *)(step + NEAR_BYTES + i), _MM_HINT_T0);
+}
+
 /* One step of one tile of x. Tiles 0 and 1 are the sums, 2 to 4 parts of x, 6 and 7 weights; what
  * follows on the same weights takes half as long where rows are few. */
-SYN_INLINE void multiply_one(const uint8_t *const half[2], const uint16_t *x, size_t tile, uint32_t parts_w,
+SYN_INLINE void multiply_one(const uint8_t *const half[2], const uint16_t *x, size_t tile, int ahead, uint32_t parts_w,
                              uint32_t parts_x) {
-    _tile_loadd(2, x, 64);
-    if (parts_x > 1) {
-        _tile_loadd(3, x + tile, 64);
-        _tile_loadd(4, x + 2 * tile, 64);
-    }
 #pragma clang loop unroll(full)
     for (uint32_t j = 0; j < parts_w; j++) {
         _tile_loadd(6, half[0] + j * SPLIT_BYTES, 64);
+        if (ahead) ask_ahead(half[0]);
+        _tile_loadd(7, half[1] + j * SPLIT_BYTES, 64);
+        if (ahead) ask_ahead(half[1]);
+        if (!j) _tile_loadd(2, x, 64);
+        if (!j && parts_x > 1) {
+            _tile_loadd(3, x + tile, 64);
+            _tile_loadd(4, x + 2 * tile, 64);
+        }
         _tile_dpbf16ps(0, 2, 6);
         if (parts_x > 1 && j < 2) _tile_dpbf16ps(0, 3, 6);
         if (parts_x > 1 && j < 1) _tile_dpbf16ps(0, 4, 6);
-        _tile_loadd(7, half[1] + j * SPLIT_BYTES, 64);
         _tile_dpbf16ps(1, 2, 7);
         if (parts_x > 1 && j < 2) _tile_dpbf16ps(1, 3, 7);
         if (parts_x > 1 && j < 1) _tile_dpbf16ps(1, 4, 7);
@@ -85,11 +92,6 @@ SYN_INLINE void store_sums(float *y, float *second) {
     _tile_stored(3, second + SYN_LANES, PANEL_ROWS * 4);
 }
 
-/* Ask for the step of packed weights behind the next. */
-SYN_INLINE void ask_ahead(const uint8_t *step) {
-    for (uint32_t i = 0; i < SPLIT_BYTES; i += 64) _mm_prefetch((const char *)(step + NEAR_BYTES + i), _MM_HINT_T0);
-}
-
 SYN_INLINE void multiply_steps(float *y, const syn_split *w, const syn_split_x *x, int both, int ahead,
                                uint32_t parts_w, uint32_t parts_x) {
     float *second = both ? y + (size_t)x->T * PANEL_ROWS : NULL;
@@ -98,9 +100,9 @@ SYN_INLINE void multiply_steps(float *y, const syn_split *w, const syn_split_x *
     load_sums(y, second);
     for (uint32_t k = 0; k < w->steps; k++, at += parts_x * tile) {
         const uint8_t *half[2] = {w->half[0] + k * step_bytes, w->half[1] + k * step_bytes};
-        if (ahead) ask_ahead(half[0]), ask_ahead(half[1]);
+        if (both && ahead) ask_ahead(half[0]), ask_ahead(half[1]);
         if (both) multiply_two(half, at, tile, next, parts_w, parts_x);
-        else multiply_one(half, at, tile, parts_w, parts_x);
+        else multiply_one(half, at, tile, ahead, parts_w, parts_x);
     }
     store_sums(y, second);
 }
@@ -120,36 +122,51 @@ static void multiply_parts(float *y, const syn_split *w, const syn_split_x *x, i
 }
 #undef SYN_STEPS
 
-/* All steps of one tile of x. Packed bfloat16 are multiplied as they lie, other weights are taken apart
- * on the way, a step before they are multiplied. */
+/* All steps of one tile of x. Weights are taken apart on the way, a step before they are multiplied. */
 SYN_INLINE void stream_steps(float *y, const syn_rows16 rows[2], const syn_split_x *x, uint32_t cols, uint32_t dtype,
                              uint32_t parts_x) {
     _Alignas(64) uint8_t room[2][2][MOST_PARTS * SPLIT_BYTES];
-    const uint8_t *half[2][2];
     int round = parts_x == 1;
     uint32_t parts = parts_of(dtype, round), steps = (cols + STEP_COLUMNS - 1) / STEP_COLUMNS;
     size_t tile = (size_t)x->T * STEP_COLUMNS;
-    load_sums(y, NULL);
+    _tile_zero(0);
+    _tile_zero(1);
     for (uint32_t n = 0; n <= steps; n++) {
         uint32_t from = n * STEP_COLUMNS, count = cols - from < STEP_COLUMNS ? cols - from : STEP_COLUMNS;
-        for (uint32_t h = 0; h < 2 && n < steps; h++) {
-            half[n % 2][h] = room[n % 2][h];
-            if (dtype != SYN_BF16 || count < STEP_COLUMNS) {
-                split_columns(room[n % 2][h], &rows[h], dtype, round, from, count, 1);
-            } else {
-                half[n % 2][h] = rows[h].packed + (size_t)n * SPLIT_BYTES;
-                ask_ahead(half[n % 2][h]);
-            }
-        }
-        if (n) multiply_one(half[(n - 1) % 2], x->at + (n - 1) * parts_x * tile, tile, parts, parts_x);
+        for (uint32_t h = 0; h < 2 && n < steps; h++)
+            split_columns(room[n % 2][h], &rows[h], dtype, round, from, count, 1);
+        const uint8_t *half[2] = {room[(n + 1) % 2][0], room[(n + 1) % 2][1]};
+        if (n) multiply_one(half, x->at + (n - 1) * parts_x * tile, tile, 0, parts, parts_x);
     }
     store_sums(y, NULL);
 }
 
-/* Go on with the sums y (T, 32) by all of 32 packed rows of f32, f16 or bf16. */
+/* The same for bfloat16, which are multiplied as they lie, but for a last step that is not whole. */
+SYN_INLINE void stream_packed(float *y, const syn_rows16 rows[2], const syn_split_x *x, uint32_t cols,
+                              uint32_t parts_x) {
+    uint8_t room[2][SPLIT_BYTES];
+    size_t tile = (size_t)x->T * STEP_COLUMNS;
+    const uint16_t *at = x->at;
+    const uint8_t *half[2] = {rows[0].packed, rows[1].packed};
+    uint32_t left = cols;
+    _tile_zero(0);
+    _tile_zero(1);
+    for (; left >= STEP_COLUMNS; left -= STEP_COLUMNS, at += parts_x * tile) {
+        multiply_one(half, at, tile, 1, 1, parts_x);
+        for (uint32_t h = 0; h < 2; h++) half[h] += SPLIT_BYTES;
+    }
+    if (left) {
+        const uint8_t *last[2] = {room[0], room[1]};
+        for (uint32_t h = 0; h < 2; h++) split_columns(room[h], &rows[h], SYN_BF16, 0, cols - left, left, 1);
+        multiply_one(last, at, tile, 0, 1, parts_x);
+    }
+    store_sums(y, NULL);
+}
+
+/* 32 packed rows of f32, f16 or bf16 times one tile of x → y (T, 32) */
 static void stream_parts(float *y, const syn_rows16 rows[2], const syn_split_x *x, uint32_t cols, uint32_t dtype) {
-    if (dtype == SYN_BF16 && x->parts == 1) stream_steps(y, rows, x, cols, SYN_BF16, 1);
-    else if (dtype == SYN_BF16) stream_steps(y, rows, x, cols, SYN_BF16, 3);
+    if (dtype == SYN_BF16 && x->parts == 1) stream_packed(y, rows, x, cols, 1);
+    else if (dtype == SYN_BF16) stream_packed(y, rows, x, cols, 3);
     else if (dtype == SYN_F16 && x->parts == 1) stream_steps(y, rows, x, cols, SYN_F16, 1);
     else if (dtype == SYN_F16) stream_steps(y, rows, x, cols, SYN_F16, 3);
     else if (x->parts == 1) stream_steps(y, rows, x, cols, SYN_F32, 1);

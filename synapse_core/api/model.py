@@ -21,6 +21,7 @@ from synapse_core.generate import (
     Decoder,
     Generation,
     Guesser,
+    Guide,
     Message,
     RepetitionPenalty,
     Sampler,
@@ -107,6 +108,8 @@ class Model:
         logprobs: int | None = None,
         overflow: str = "stop",
         guesser: Guesser | None = None,
+        schema: str | Mapping[str, Any] | None = None,
+        grammar: str | None = None,
         stopped: Callable[[], bool] = lambda: False,
     ) -> Generation:
         """Continue a text or ids, or answer a conversation; iterate over the result for text.
@@ -115,7 +118,8 @@ class Model:
         drawing. The text ends before a string of `stop`; `logprobs` so many likeliest tokens are
         kept for each one. `overflow` "error" raises when the context is full, "stop" ends. With a
         `guesser` (`PromptLookup`, `DraftModel`) the same tokens come sooner where it guesses well;
-        the model must be loaded with `output_rows` for its guesses.
+        the model must be loaded with `output_rows` for its guesses. With a JSON `schema`, or a
+        `grammar` in Lark's notation, an answer that ends by itself is of that form.
 
         Raises: UsageError; FileError when messages are given and the chat template fails.
         """
@@ -142,7 +146,16 @@ class Model:
             top_logprobs=logprobs,
             overflow=overflow,
             guesser=guesser,
+            guide=self._guide(schema, grammar),
         )
+
+    def _guide(self, schema: str | Mapping[str, Any] | None, grammar: str | None) -> Guide | None:
+        if schema is not None and grammar is not None:
+            raise UsageError("give a schema or a grammar, not both")
+        vocabulary = self.decoder.ports.vocabulary
+        if schema is not None:
+            return Guide.json_schema(schema, self.tokenizer, vocabulary)
+        return None if grammar is None else Guide.grammar(grammar, self.tokenizer, vocabulary)
 
     def close(self) -> None:
         """Free the model's memory."""

@@ -7,7 +7,7 @@ import stat
 import sys
 from os import fstat
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TextIO
 
 import click
 
@@ -55,6 +55,14 @@ SILENCE_S = 0.2
     type=click.IntRange(0, 1000),
     help="With --json: each token's log-probability and the K likeliest.",
 )
+@click.option(
+    "--schema",
+    type=click.File(),
+    help="Answer in JSON of the schema in this file (synapse[guide]).",
+)
+@click.option(
+    "--grammar", type=click.File(), help="Answer by the Lark grammar in this file (synapse[guide])."
+)
 @tokenizer_option
 @format_options
 @json_option
@@ -65,6 +73,8 @@ def run(
     echo: bool,
     overflow: str,
     logprobs: int | None,
+    schema: TextIO | None,
+    grammar: TextIO | None,
     count: int,
     lookup: bool,
     draft: Path | None,
@@ -109,6 +119,8 @@ def run(
             logprobs=logprobs,
             overflow=overflow,
             guesser=guesser(),
+            schema=None if schema is None else schema.read(),
+            grammar=None if grammar is None else grammar.read(),
             stopped=interrupts.stopped,
         )
         if as_json:

@@ -6,6 +6,7 @@ from synapse_core.generate.clip_vocabulary import assets_of_clip, clean_caption,
 from synapse_core.generate.decoder import Decoder, TextPorts
 from synapse_core.generate.gguf_vocabulary import assets_of_gguf
 from synapse_core.generate.guess import DraftModel, Guesser, PromptLookup, check_draft
+from synapse_core.generate.guide import Guide
 from synapse_core.generate.logprobs import TokenLogprob, log_softmax
 from synapse_core.generate.loop import (
     CONTEXT,
@@ -42,6 +43,7 @@ __all__ = [
     "Generation",
     "Greedy",
     "Guesser",
+    "Guide",
     "JsonTokenizer",
     "Message",
     "Preprocessor",

@@ -12,6 +12,7 @@ from synapse_core.errors import UsageError
 from synapse_core.generate.ahead import Ahead
 from synapse_core.generate.decoder import Decoder
 from synapse_core.generate.guess import Guesser
+from synapse_core.generate.guide import Guide
 from synapse_core.generate.logprobs import TokenLogprob
 from synapse_core.generate.penalty import RepetitionPenalty
 from synapse_core.generate.sampler import Sampler
@@ -35,7 +36,8 @@ class Generation:
     `penalty` changes the logits before the sampler sees them. `stop` are the strings that the text
     ends before; `stop_string` is the one that came. `top_logprobs` fills `logprobs`, one for each
     of `tokens` with so many likeliest. `overflow` "stop" ends the answer when the context is full,
-    "error" raises. A `guesser` says what may come: the answer is the same, sooner.
+    "error" raises. A `guesser` says what may come: the answer is the same, sooner. A
+    `guide` lets through only what an answer of its form has; it serves one answer.
 
     Units: prefill_s, decode_s in seconds.
     """
@@ -53,6 +55,7 @@ class Generation:
     top_logprobs: int | None = None
     overflow: str = "stop"
     guesser: Guesser | None = None
+    guide: Guide | None = None
     tokens: list[int] = attrs.field(factory=list, init=False)
     text: str = attrs.field(default="", init=False)
     logprobs: list[TokenLogprob] = attrs.field(factory=list, init=False)
@@ -125,7 +128,10 @@ class Generation:
             if logits is None or self.stopped():
                 self.reason = STOPPED
                 return
-            id = self.sampler.choose(self.penalty.apply(logits, seen))
+            if self.guide is not None and self.guide.is_done:
+                self.reason = END
+                return
+            id = self._choose(logits, seen)
             if id in ends:
                 self.reason = END
                 return
@@ -144,6 +150,15 @@ class Generation:
             begun = self.clock()
             logits = ahead.after(seen)
             self.decode_s += self.clock() - begun
+
+    def _choose(self, logits: np.ndarray, seen: Sequence[int]) -> int:
+        """Return the next id, one that the guide lets through."""
+        wanted = self.penalty.apply(logits, seen)
+        if self.guide is None:
+            return self.sampler.choose(wanted)
+        id = self.sampler.choose(self.guide.allow(wanted))
+        self.guide.choose(id)
+        return id
 
     def _overflow(self) -> None:
         if self.overflow == "error":

@@ -24,6 +24,9 @@ enum { MATRIX_WORTH = 13 };
 
 enum { BLOCK_BYTES = 1 << 20 };
 
+/* Steps of packed bfloat16 that go through all rows of x together. */
+enum { PACKED_STEPS = 32 };
+
 /* How an op is laid out: of x for each row, and of a thread's own room. */
 typedef struct {
     int integers, own;                /* products of integers; every thread prepares x */
@@ -204,7 +207,9 @@ static int has_any(syn_vi mask) { return _mm512_test_epi32_mask((__m512i)mask, (
 static void split_sums(const plan *p, const room *r, uint8_t *x, const syn_operand *w, uint32_t n, int round) {
     syn_rows16 rows[2];
     uint32_t dtype = float_rows(p, r, w, n, rows), parts = parts_of(dtype, round);
+    /* steps that a panel has room for; bfloat16 that lie packed need none */
     uint32_t most = parts == 1 ? 16 : parts == 2 ? 8 : 4, T = tile_rows(p, 0);
+    if (rows[0].packed && dtype == SYN_BF16 && p->cols % STEP_COLUMNS == 0) most = PACKED_STEPS;
     syn_split_x tile = {(const uint16_t *)(const void *)x, p->code_bytes / 2 * T, T, x_parts(round)};
     for (uint32_t h = 0; h < 2 && rows[h].packed; h++) rows[h].ahead = rows[h].packed + NEAR_BYTES;
     if (p->rows <= MATRIX_ROWS && rows[0].packed) {
@@ -215,7 +220,7 @@ static void split_sums(const plan *p, const room *r, uint8_t *x, const syn_opera
         uint32_t left = p->blocks - step, from = step * STEP_COLUMNS;
         syn_split split = {.steps = left < most ? left : most, .stored = parts, .parts = 1};
         uint32_t end = from + split.steps * STEP_COLUMNS, count = (end < p->cols ? end : p->cols) - from;
-        int as_packed = rows[0].packed && dtype == SYN_BF16 && count % STEP_COLUMNS == 0;
+        int as_packed = rows[0].packed && dtype == SYN_BF16 && p->cols % STEP_COLUMNS == 0;
         for (uint32_t h = 0; h < 2; h++) {
             uint8_t *to = r->panel + (size_t)h * split.steps * parts * SPLIT_BYTES;
             split.half[h] = as_packed ? rows[h].packed + (size_t)from * 2 * GROUP_ROWS : to;

@@ -130,8 +130,8 @@ static void integer_sums(const plan *p, const room *r, uint8_t *x, const syn_ope
     syn_rows16 low = weight_rows(w, n), high = weight_rows(w, n + GROUP_ROWS);
     if (p->rows == 1 && w->packed && w->dtype != SYN_INT8) {
         syn_tile tile = tile_at(p, x, 0);
-        multiply_stream(r->sums, &low, w, &tile, p->blocks);
-        if (n + GROUP_ROWS < w->rows) multiply_stream(r->sums + GROUP_ROWS, &high, w, &tile, p->blocks);
+        multiply_stream(r->sums, &low, w->dtype, &tile, p->blocks);
+        if (n + GROUP_ROWS < w->rows) multiply_stream(r->sums + GROUP_ROWS, &high, w->dtype, &tile, p->blocks);
         return;
     }
     uint32_t most = p->rows <= TILE_ROWS ? FEW_BLOCKS : MANY_BLOCKS;

@@ -75,9 +75,8 @@ SYN_INLINE void put_code(syn_place to, uint32_t word, syn_vi code, int8_t bias) 
     syn_stream *stream = to.stream + to.v;
     uint32_t bits = bits_of(to.format), half = to.runs == 2 || SPLIT_SUMS ? word / 4 : 0;
     syn_products *product = &stream->product[to.slot][half];
-    if (word == 0 || (word == 4 && half))  /* of one run the first sum takes off what its codes were raised by */
-        *product = word && to.runs == 1 ? products_begin(bits, 0, 0)
-                                        : products_begin(bits, bias_of(to.format), stream_sum(to, half));
+    if (word == 0 || (word == 4 && half))
+        *product = products_begin(bits, bias_of(to.format), SPLIT_SUMS ? 0 : stream_sum(to, half));
     products_add(product, bits, code, syn_vi_set(stream->x->code[(size_t)to.block * 8 + word]));
 }
 
@@ -90,8 +89,10 @@ SYN_INLINE void put_scale(syn_place to, uint32_t run, syn_vf scale) {
     syn_stream *stream = to.stream + to.v;
     uint32_t bits = bits_of(to.format);
     const syn_products *halves = stream->product[to.slot];
-    syn_vi sum = products_end(&halves[run], bits, bias_of(to.format), stream_sum(to, run));
-    if (to.runs == 1 && SPLIT_SUMS) sum += products_end(&halves[1], bits, 0, 0);
+    int32_t bias = bias_of(to.format), kept = stream_sum(to, run);
+    syn_vi sum = products_end(&halves[run], bits, bias, kept);
+    if (SPLIT_SUMS && to.runs == 1) sum += products_end(&halves[1], bits, bias, kept);
+    if (SPLIT_SUMS && CODES_RAISED) sum -= bias * kept;
     stream->total = syn_v_fma(syn_v_of(sum), scale * stream->x->scale[to.block], stream->total);
 }
 
@@ -245,26 +246,54 @@ SYN_INLINE void expand_block(syn_place to, const syn_rows16 *r, size_t at, uint3
     }
 }
 
-/* `blocks` blocks from column 32 · first on, of 16 rows of a weight of this format. */
-SYN_INLINE void expand_blocks(syn_place to, const syn_rows16 *r, uint32_t dtype, uint32_t cols, uint32_t first,
-                              uint32_t blocks, int packed) {
-    syn_block_format format = syn_block_format_of(dtype);
-    uint32_t each = format.columns ? format.columns / 32 : 1;
-    size_t at = (size_t)(first / each) * format.bytes;
-    to.format = dtype;
-    to.runs = format.columns ? 32 / format.run : 1;
-    for (uint32_t b = 0; b < blocks; b += each, to.block += each, at += format.bytes)
-#pragma clang loop unroll(full)
-        for (to.v = 0; to.v < VECTORS; to.v++) expand_block(to, r, at, (first + b) * 32, cols, packed);
+/* Blocks of 32 columns in one of a format, and the bytes of that. */
+SYN_INLINE uint32_t blocks_in(uint32_t format) {
+    uint32_t columns = syn_block_format_of(format).columns;
+    return columns ? columns / 32 : 1;
 }
+
+SYN_INLINE uint32_t runs_in(uint32_t format) { return syn_block_format_of(format).run == 16 ? 2 : 1; }
+
+/* `blocks` blocks from column 32 · first on, of the rows of a vector. */
+SYN_INLINE void expand_blocks(syn_place to, const syn_rows16 *r, uint32_t cols, uint32_t first, uint32_t blocks,
+                              int packed) {
+    uint32_t each = blocks_in(to.format);
+    size_t bytes = syn_block_format_of(to.format).bytes, at = first / each * bytes;
+    for (uint32_t b = 0; b < blocks; b += each, to.block += each, at += bytes)
+        expand_block(to, r, at, (first + b) * 32, cols, packed);
+}
+
+/* A function for each way that rows lie and codes are wanted. */
+#define SYN_EXPAND(name, packed, raised) \
+    __attribute__((noinline)) static void name(syn_panel *panel, uint32_t half, const syn_rows16 *r, \
+                                               const syn_operand *w, uint32_t first, uint32_t blocks) { \
+        syn_place to = {.panel = panel, .format = w->dtype, .half = half, .runs = runs_in(w->dtype), .is_raised = raised}; \
+        for (; to.v < VECTORS; to.v++) expand_blocks(to, r, w->cols, first, blocks, packed); \
+    }
+#if CODES_RAISED
+SYN_EXPAND(expand_packed_raised, 1, 1)
+SYN_EXPAND(expand_rows_raised, 0, 1)
+#endif
+#if !CODES_RAISED || HAS_MATRIX
+SYN_EXPAND(expand_packed_signed, 1, 0)
+SYN_EXPAND(expand_rows_signed, 0, 0)
+#endif
+#undef SYN_EXPAND
 
 static void expand_half(syn_panel *panel, uint32_t half, const syn_rows16 *r, const syn_operand *w, uint32_t first,
                         uint32_t blocks, int is_raised) {
-    syn_place raised = {.panel = panel, .half = half, .is_raised = 1}, plain = {.panel = panel, .half = half};
-    if (r->packed && is_raised) expand_blocks(raised, r, w->dtype, w->cols, first, blocks, 1);
-    else if (r->packed) expand_blocks(plain, r, w->dtype, w->cols, first, blocks, 1);
-    else if (is_raised) expand_blocks(raised, r, w->dtype, w->cols, first, blocks, 0);
-    else expand_blocks(plain, r, w->dtype, w->cols, first, blocks, 0);
+#if CODES_RAISED
+    if (is_raised || !HAS_MATRIX) {
+        if (r->packed) expand_packed_raised(panel, half, r, w, first, blocks);
+        else expand_rows_raised(panel, half, r, w, first, blocks);
+        return;
+    }
+#endif
+#if !CODES_RAISED || HAS_MATRIX
+    (void)is_raised;
+    if (r->packed) expand_packed_signed(panel, half, r, w, first, blocks);
+    else expand_rows_signed(panel, half, r, w, first, blocks);
+#endif
 }
 
 #endif

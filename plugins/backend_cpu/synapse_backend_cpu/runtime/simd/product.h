@@ -17,6 +17,13 @@
 #include "../syn_kernel.h"
 #include "../syn_simd.h"
 
+/* What a table has: sums of pairs in 16 bits; codes without a sign; tiles, which want them signed. */
+#ifdef __AMX_INT8__
+#define HAS_MATRIX 1
+#else
+#define HAS_MATRIX 0
+#endif
+
 /* What the codes of a format were raised by. */
 SYN_INLINE int32_t bias_of(uint32_t format) {
     switch (format) {
@@ -31,7 +38,9 @@ SYN_INLINE int32_t bias_of(uint32_t format) {
 }
 
 #ifdef SYN_AVX2
-enum { CODES_RAISED = 1, SPLIT_SUMS = 0 };
+#define HAS_PAIRS 1
+#define CODES_RAISED 1
+enum { SPLIT_SUMS = 0 };
 
 /* Of the first two columns of each word, and of the last two, or, of 8 bits, of high and low halves. */
 typedef struct { __m256i pairs, low; } syn_products;
@@ -84,14 +93,16 @@ SYN_INLINE syn_vi products_end(const syn_products *p, uint32_t bits, int32_t bia
 }
 
 #else
+#define HAS_PAIRS 0
 
 /* A sum's next product waits for the one before: two sums side by side are faster. */
 typedef struct { syn_vi sum; } syn_products;
 
+enum { SPLIT_SUMS = 1 };
 #ifdef SYN_AVX512
-enum { CODES_RAISED = 1, SPLIT_SUMS = 1 };
+#define CODES_RAISED 1
 #else
-enum { CODES_RAISED = 0, SPLIT_SUMS = 1 };
+#define CODES_RAISED 0
 #endif
 
 /* All codes are multiplied alike. */

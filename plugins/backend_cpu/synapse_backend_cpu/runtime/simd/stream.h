@@ -35,15 +35,35 @@ static void stream_f32(float *y, const syn_rows16 *r, uint32_t dtype, const floa
     else stream_columns(y, r, SYN_BF16, x, cols);
 }
 
-#define SYN_STREAM(FORMAT) \
-    case FORMAT: expand_blocks(to, r, FORMAT, w->cols, 0, blocks, 1); break;
+SYN_INLINE void stream_block(syn_place to, const syn_rows16 *r, size_t at, uint32_t v) {
+    to.v = v;
+    expand_block(to, r, at, 0, 32, 1);
+}
+
+/* The vectors of a group take turns, block by block: memory is read as it lies. */
+SYN_INLINE void stream_blocks(syn_stream *stream, const syn_rows16 *r, uint32_t format, uint32_t blocks) {
+    syn_place to = {.stream = stream, .format = format, .runs = runs_in(format), .is_raised = CODES_RAISED};
+    size_t bytes = syn_block_format_of(format).bytes, at = 0;
+    for (; to.block < blocks; to.block += blocks_in(format), at += bytes) {
+        stream_block(to, r, at, 0);
+#if SYN_LANES < 16
+        stream_block(to, r, at, 1);
+#endif
+#if SYN_LANES < 8
+        stream_block(to, r, at, 2);
+        stream_block(to, r, at, 3);
+#endif
+    }
+}
+
+#define SYN_STREAM(format) \
+    case format: stream_blocks(stream, r, format, blocks); break;
 
 /* a8/32: 16 packed rows of a weight times one row of x → y (16) */
-static void multiply_stream(float *y, const syn_rows16 *r, const syn_operand *w, const syn_tile *x, uint32_t blocks) {
+static void multiply_stream(float *y, const syn_rows16 *r, uint32_t format, const syn_tile *x, uint32_t blocks) {
     syn_stream stream[VECTORS];
     for (uint32_t v = 0; v < VECTORS; v++) stream[v] = (syn_stream){.x = x};
-    syn_place to = {.stream = stream, .is_raised = CODES_RAISED};
-    switch (w->dtype) {
+    switch (format) {
     SYN_STREAM(SYN_Q8_0)
     SYN_STREAM(SYN_Q4_0)
     SYN_STREAM(SYN_Q4_1)

@@ -9,8 +9,7 @@
 
 #include "tile_int8.h"
 
-#ifdef __AMX_INT8__
-enum { HAS_MATRIX = 1 };
+#if HAS_MATRIX
 
 /* Tiles 0 to 3 are sums of `rows` rows of x by 16 of w, 4 and 5 rows of x, of so many bytes, 6 and 7
  * weights: a product takes long to come out, so four are on their way at a time. */
@@ -141,8 +140,6 @@ static void multiply_matrix(float *y, const syn_panel *panel, const syn_tile *x,
 }
 
 #else
-enum { HAS_MATRIX = 0 };
-
 static void configure_tiles(uint32_t rows, uint32_t bytes) { (void)rows, (void)bytes; }
 static void release_tiles(void) {}
 static void multiply_matrix(float *y, const syn_panel *panel, const syn_tile *x, uint32_t blocks, uint32_t format) {

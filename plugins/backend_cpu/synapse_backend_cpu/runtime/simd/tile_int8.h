@@ -101,41 +101,72 @@ SYN_INLINE void multiply_int8_row(int32_t *y, const syn_panel *panel, const syn_
 #define SYN_FOR_ROWS SYN_UP_TO_4
 #endif
 
+/* The bias of a kind of format as the compiler knows it, where sums of pairs depend on it. */
+SYN_INLINE int32_t known_bias(uint32_t bits, int has_minimum, int32_t bias) {
+    if (!HAS_PAIRS) return bias;
+    return has_minimum && bits < 8 ? 0 : 1 << (bits - 1);
+}
+
+/* A function for each kind of format. */
+#define SYN_KIND(name, bits, runs, has_minimum) \
+    __attribute__((noinline)) static void name(float *y, const syn_panel *panel, const syn_tile *x, uint32_t blocks, \
+                                               int32_t bias, uint32_t T) { \
+        enum { BITS = bits, RUNS = runs, MINIMUM = has_minimum }; \
+        bias = known_bias(BITS, MINIMUM, bias); \
+        SYN_FOR_ROWS(T, SYN_MULTIPLY) \
+    }
+#define SYN_MULTIPLY(rows) multiply_blocks(y, panel, x, blocks, bias, BITS, rows, RUNS, MINIMUM)
+#define SYN_MULTIPLY_ROW(rows) multiply_int8_row(y, panel, x, blocks, rows)
+
+SYN_KIND(multiply_8, 8, 1, 0)
+SYN_KIND(multiply_8_two_runs_minimum, 8, 2, 1)
+#if HAS_PAIRS
+SYN_KIND(multiply_4, 4, 1, 0)
+SYN_KIND(multiply_4_minimum, 4, 1, 1)
+SYN_KIND(multiply_5, 5, 1, 0)
+SYN_KIND(multiply_5_minimum, 5, 1, 1)
+SYN_KIND(multiply_6_two_runs, 6, 2, 0)
+#else
+SYN_KIND(multiply_8_minimum, 8, 1, 1)
+SYN_KIND(multiply_8_two_runs, 8, 2, 0)
+#endif
+
+__attribute__((noinline)) static void multiply_int8_rows(int32_t *y, const syn_panel *panel, const syn_tile *x,
+                                                         uint32_t blocks, uint32_t T) {
+    SYN_FOR_ROWS(T, SYN_MULTIPLY_ROW)
+}
+#undef SYN_KIND
+#undef SYN_MULTIPLY
+#undef SYN_MULTIPLY_ROW
+
+typedef void multiply_kind(float *y, const syn_panel *panel, const syn_tile *x, uint32_t blocks, int32_t bias,
+                           uint32_t T);
+
+/* What multiplies a format's blocks. */
+static multiply_kind *kind_of(uint32_t format) {
+    switch (format) {
+    case SYN_Q8_0: return multiply_8;
+    case SYN_I8G16: return multiply_8_two_runs_minimum;
+#if HAS_PAIRS
+    case SYN_Q4_0: return multiply_4;
+    case SYN_Q5_0: return multiply_5;
+    case SYN_Q5_1:
+    case SYN_Q5_K: return multiply_5_minimum;
+    case SYN_Q6_K: return multiply_6_two_runs;
+    default: return multiply_4_minimum;
+#else
+    case SYN_Q4_0:
+    case SYN_Q5_0: return multiply_8;
+    case SYN_Q6_K: return multiply_8_two_runs;
+    default: return multiply_8_minimum;
+#endif
+    }
+}
+
 static void multiply_int8(float *y, const syn_panel *panel, const syn_tile *x, uint32_t blocks, uint32_t format,
                           uint32_t T) {
-    syn_block_format kind = syn_block_format_of(format);
-    uint32_t bits = bits_of(format);
-    int32_t bias = bias_of(format);
-#define FOUR(rows) multiply_blocks(y, panel, x, blocks, 8, 4, rows, 1, 0)
-#define FOUR_MINIMUM(rows) multiply_blocks(y, panel, x, blocks, 0, 4, rows, 1, 1)
-#define FIVE(rows) multiply_blocks(y, panel, x, blocks, 16, 5, rows, 1, 0)
-#define FIVE_MINIMUM(rows) multiply_blocks(y, panel, x, blocks, 0, 5, rows, 1, 1)
-#define SIX(rows) multiply_blocks(y, panel, x, blocks, 32, 6, rows, 2, 0)
-#define PLAIN(rows) multiply_blocks(y, panel, x, blocks, bias, 8, rows, 1, 0)
-#define MINIMUM(rows) multiply_blocks(y, panel, x, blocks, bias, 8, rows, 1, 1)
-#define TWO_RUNS(rows) multiply_blocks(y, panel, x, blocks, bias, 8, rows, 2, 0)
-#define TWO_RUNS_MINIMUM(rows) multiply_blocks(y, panel, x, blocks, bias, 8, rows, 2, 1)
-#define ROW(rows) multiply_int8_row((int32_t *)(void *)y, panel, x, blocks, rows)
-    if (!kind.columns) SYN_FOR_ROWS(T, ROW)
-    else if (bits == 4 && !kind.has_minimum) SYN_FOR_ROWS(T, FOUR)
-    else if (bits == 4) SYN_FOR_ROWS(T, FOUR_MINIMUM)
-    else if (bits == 5 && !kind.has_minimum) SYN_FOR_ROWS(T, FIVE)
-    else if (bits == 5) SYN_FOR_ROWS(T, FIVE_MINIMUM)
-    else if (bits == 6) SYN_FOR_ROWS(T, SIX)
-    else if (kind.run == 32 && !kind.has_minimum) SYN_FOR_ROWS(T, PLAIN)
-    else if (kind.run == 32) SYN_FOR_ROWS(T, MINIMUM)
-    else if (!kind.has_minimum) SYN_FOR_ROWS(T, TWO_RUNS)
-    else SYN_FOR_ROWS(T, TWO_RUNS_MINIMUM)
-#undef FOUR
-#undef FOUR_MINIMUM
-#undef FIVE
-#undef FIVE_MINIMUM
-#undef SIX
-#undef PLAIN
-#undef MINIMUM
-#undef TWO_RUNS
-#undef TWO_RUNS_MINIMUM
-#undef ROW
+    if (format == SYN_INT8) multiply_int8_rows((int32_t *)(void *)y, panel, x, blocks, T);
+    else kind_of(format)(y, panel, x, blocks, bias_of(format), T);
 }
 
 /* ---- x ---- */

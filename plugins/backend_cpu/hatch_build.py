@@ -2,10 +2,12 @@
 
 The compiler is `ziglang`, a build requirement from the package index; nothing of the system is
 used. The library has no Python in it: one wheel serves every Python 3 of its platform.
+SYNAPSE_TARGET names another platform than this one, by the compiler's name for it.
 """
 
 from __future__ import annotations
 
+import os
 import runpy
 import shutil
 import sys
@@ -18,8 +20,11 @@ ROOT = Path(__file__).parent
 PLATFORM_TAGS = {
     "x86_64-linux-gnu.2.17": "manylinux_2_17_x86_64.manylinux2014_x86_64",
     "aarch64-linux-gnu.2.17": "manylinux_2_17_aarch64.manylinux2014_aarch64",
+    "x86_64-linux-musl": "musllinux_1_2_x86_64",
+    "aarch64-linux-musl": "musllinux_1_2_aarch64",
     "aarch64-macos.11.0": "macosx_11_0_arm64",
     "x86_64-macos.11.0": "macosx_11_0_x86_64",
+    "x86_64-windows-gnu": "win_amd64",
 }
 
 
@@ -38,7 +43,9 @@ class RuntimeBuildHook(BuildHookInterface):  # type: ignore[misc]
 def build_library(package: Path) -> str:
     """Compile into `_lib` by the package's own rules, and return the target."""
     recipe = runpy.run_path(str(package / "native" / "recipe.py"))
-    target: str = recipe["host_target"]()
+    target = os.environ.get("SYNAPSE_TARGET") or recipe["host_target"]()
+    if target not in PLATFORM_TAGS:
+        sys.exit(f"SYNAPSE_TARGET={target}: there are {', '.join(PLATFORM_TAGS)}")
     folder = package / "_lib"
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir()

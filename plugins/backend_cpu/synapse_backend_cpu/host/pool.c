@@ -1,10 +1,8 @@
 /* The thread pool: workers wait for a call, run their share of every op, and meet at barriers. */
 #define _GNU_SOURCE
 #include "pool.h"
+#include "thread.h"
 #include "wait.h"
-
-#include <pthread.h>
-#include <stdlib.h>
 
 extern const syn_kernel *const syn_core_kernels[];
 extern const uint32_t syn_core_kernel_count;
@@ -16,7 +14,7 @@ struct syn_pool {
     _Alignas(64) _Atomic uint32_t arrived;
     const syn_program *program;    /* NULL: the pool ends */
     const syn_call *call;
-    pthread_t *thread;             /* threads - 1 of them */
+    syn_thread *thread;            /* threads - 1 of them */
 };
 
 typedef struct {
@@ -42,7 +40,7 @@ static void run_share(syn_pool *pool, uint32_t number) {
     meet(pool);
 }
 
-static void *work(void *context) {
+static syn_thread_result SYN_THREAD_CALL work(void *context) {
     worker *self = context;
     syn_pool *pool = self->pool;
     uint32_t number = self->number, seen = 0;
@@ -50,7 +48,7 @@ static void *work(void *context) {
     for (;;) {
         syn_wait(&pool->work, seen);
         seen++;
-        if (!pool->program) return NULL;
+        if (!pool->program) return 0;
         run_share(pool, number);
     }
 }
@@ -60,25 +58,25 @@ static int start(syn_pool *pool, uint32_t number) {
     if (!self) return 0;
     self->pool = pool;
     self->number = number;
-    if (pthread_create(&pool->thread[number - 1], NULL, work, self) == 0) return 1;
+    if (syn_thread_start(&pool->thread[number - 1], work, self)) return 1;
     free(self);
     return 0;
 }
 
 syn_pool *syn_pool_create(uint32_t threads) {
-    syn_pool *pool = NULL;
-    if (threads < 1 || threads > 1024 || posix_memalign((void **)&pool, 64, sizeof *pool)) return NULL;
+    if (threads < 1 || threads > 1024) return NULL;
+    syn_pool *pool = syn_take_aligned(sizeof *pool);
+    if (!pool) return NULL;
     __builtin_memset(pool, 0, sizeof *pool);
+    syn_bed_open(&pool->work.bed);
+    syn_bed_open(&pool->turn.bed);
     pool->threads = threads;
     pool->thread = calloc(threads, sizeof *pool->thread);
-    for (uint32_t number = 1; pool->thread && number < threads; number++) {
-        if (start(pool, number)) continue;
-        pool->threads = number;
-        syn_pool_destroy(pool);
-        return NULL;
-    }
-    if (pool->thread) return pool;
-    free(pool);
+    if (!pool->thread) pool->threads = 1;
+    for (uint32_t number = 1; number < pool->threads; number++)
+        if (!start(pool, number)) pool->threads = number;
+    if (pool->threads == threads && pool->thread) return pool;
+    syn_pool_destroy(pool);
     return NULL;
 }
 
@@ -105,9 +103,11 @@ void syn_pool_destroy(syn_pool *pool) {
     pool->program = NULL;
     syn_advance(&pool->work);
     for (uint32_t number = 1; number < pool->threads; number++)
-        pthread_join(pool->thread[number - 1], NULL);
+        syn_thread_join(pool->thread[number - 1]);
     free(pool->thread);
-    free(pool);
+    syn_bed_close(&pool->work.bed);
+    syn_bed_close(&pool->turn.bed);
+    syn_free_aligned(pool);
 }
 
 uint32_t syn_abi(void) { return SYN_ABI; }

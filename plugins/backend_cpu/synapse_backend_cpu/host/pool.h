@@ -1,4 +1,4 @@
-/* Threads for the runtime on Linux and macOS: a pool that lives as long as a session. */
+/* Threads for the runtime on Linux, macOS and Windows: a pool that lives as long as a session. */
 #ifndef SYN_POOL_H
 #define SYN_POOL_H
 

@@ -1,15 +1,8 @@
-/* Waiting for a word to change: spin for a while, then sleep where the system can wake us by it. */
+/* Waiting for a word to change: spin for a while, then sleep until it does. */
 #ifndef SYN_WAIT_H
 #define SYN_WAIT_H
 
-#include <stdatomic.h>
-#include <stdint.h>
-#include <sched.h>
-#if defined(__linux__)
-#include <linux/futex.h>
-#include <sys/syscall.h>
-#include <unistd.h>
-#endif
+#include "sleep.h"
 
 /* About 10 µs: longer than most gaps between ops, shorter than anybody minds. */
 enum { SYN_SPINS = 3000 };
@@ -17,6 +10,7 @@ enum { SYN_SPINS = 3000 };
 typedef struct {
     _Alignas(64) _Atomic uint32_t value;
     _Alignas(64) _Atomic uint32_t sleepers;
+    syn_bed bed;
 } syn_word;
 
 static inline void syn_relax(void) {
@@ -34,23 +28,14 @@ static inline void syn_wait(syn_word *word, uint32_t old) {
         syn_relax();
     }
     atomic_fetch_add(&word->sleepers, 1);
-    while (atomic_load(&word->value) == old) {
-#if defined(__linux__)
-        syscall(SYS_futex, &word->value, FUTEX_WAIT_PRIVATE, old, NULL, NULL, 0);
-#else
-        sched_yield();
-#endif
-    }
+    while (atomic_load(&word->value) == old) syn_sleep(&word->bed, &word->value, old);
     atomic_fetch_sub(&word->sleepers, 1);
 }
 
 /* Change the word and wake whoever sleeps on it. */
 static inline void syn_advance(syn_word *word) {
     atomic_fetch_add(&word->value, 1);
-#if defined(__linux__)
-    if (atomic_load(&word->sleepers))
-        syscall(SYS_futex, &word->value, FUTEX_WAKE_PRIVATE, INT32_MAX, NULL, NULL, 0);
-#endif
+    if (atomic_load(&word->sleepers)) syn_wake(&word->bed, &word->value);
 }
 
 #endif

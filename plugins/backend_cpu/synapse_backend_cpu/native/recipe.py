@@ -9,9 +9,10 @@ import hashlib
 import importlib.util
 import os
 import platform
-import secrets
 import subprocess
 import sys
+import sysconfig
+import tempfile
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -34,9 +35,13 @@ FLAGS = (
 TARGETS = {
     ("Linux", "x86_64"): "x86_64-linux-gnu.2.17",
     ("Linux", "aarch64"): "aarch64-linux-gnu.2.17",
+    ("Linux musl", "x86_64"): "x86_64-linux-musl",
+    ("Linux musl", "aarch64"): "aarch64-linux-musl",
     ("Darwin", "arm64"): "aarch64-macos.11.0",
     ("Darwin", "x86_64"): "x86_64-macos.11.0",
+    ("Windows", "AMD64"): "x86_64-windows-gnu",
 }
+SUFFIXES = {"linux": ".so", "macos": ".dylib", "windows": ".dll"}
 
 
 class Tier(NamedTuple):
@@ -92,12 +97,24 @@ class Library(NamedTuple):
 
 def host_target() -> str | None:
     """Return the compiler's name for this machine; None where the runtime has no host yet."""
-    return TARGETS.get((platform.system(), platform.machine()))
+    system = platform.system()
+    if system == "Linux" and "musl" in (sysconfig.get_config_var("SOABI") or ""):
+        system = "Linux musl"
+    return TARGETS.get((system, platform.machine()))
+
+
+def system_of(target: str) -> str:
+    """Return a target's system: linux, macos or windows."""
+    return target.split("-")[1].partition(".")[0]
 
 
 def tiers_of(target: str) -> tuple[Tier, ...]:
-    """Return the tables of kernels that there are for a target, the fastest first."""
-    return TIERS[target.partition("-")[0]]
+    """Return the tables of kernels that there are for a target, the fastest first.
+
+    AMX is left out where `syn_instructions` cannot ask the system for its tiles: all but Linux.
+    """
+    tiers = TIERS[target.partition("-")[0]]
+    return tiers if system_of(target) == "linux" else tuple(t for t in tiers if t.name != "amx")
 
 
 def runtime_sources(tier: Tier = PLAIN) -> list[Path]:
@@ -120,7 +137,9 @@ def _of_tier(folder: Path, tier: Tier) -> list[Path]:
 def runtime_library(target: str, tier: Tier = PLAIN) -> Library:
     """Return the recipe of the runtime with its threads."""
     sources = [*runtime_sources(tier), *host_sources(tier)]
-    return library(f"synapse-runtime-{tier.name}", sources, target, (*tier.flags, "-lpthread"))
+    # On Windows: WaitOnAddress, and there are threads without a library.
+    needs = "-lapi-ms-win-core-synch-l1-2-0" if system_of(target) == "windows" else "-lpthread"
+    return library(f"synapse-runtime-{tier.name}", sources, target, (*tier.flags, needs))
 
 
 def kernel_library(symbol: str, source: Path, target: str, tier: Tier = PLAIN) -> Library:
@@ -130,9 +149,14 @@ def kernel_library(symbol: str, source: Path, target: str, tier: Tier = PLAIN) -
 
 def library(stem: str, sources: Sequence[Path], target: str, flags: Iterable[str]) -> Library:
     """Return the recipe of a shared library."""
-    options = (*FLAGS, *flags, "-shared", "-fPIC", "-target", target)
-    suffix = ".dylib" if "macos" in target else ".so"
-    return Library(f"{stem}-{content_key(sources, options)}{suffix}", tuple(sources), options)
+    system = system_of(target)
+    # Code on Windows moves anyway, and clang refuses the flag.
+    position = () if system == "windows" else ("-fPIC",)
+    # Else the linker writes the path it was built at into the file.
+    name = (f"-Wl,-install_name,@rpath/{stem}.dylib",) if system == "macos" else ()
+    options = (*FLAGS, *flags, "-g0", "-s", "-shared", *position, *name, "-target", target)
+    file = f"{stem}-{content_key(sources, options)}{SUFFIXES[system]}"
+    return Library(file, tuple(sources), options)
 
 
 def content_key(sources: Iterable[Path], options: Iterable[str]) -> str:
@@ -154,14 +178,15 @@ def build(sources: Sequence[Path], options: Sequence[str], output: Path) -> Path
             f"{sources[0].name} must be compiled and there is no compiler:"
             " pip install 'synapse[kernels]'"
         )
-    part = output.with_name(f".{secrets.token_hex(6)}.{output.name}")
-    compiler = [sys.executable, "-m", "ziglang", "cc"]
-    command = [*compiler, *options, f"-I{RUNTIME}", *map(str, sources), "-o", str(part)]
-    process = subprocess.run(command, capture_output=True, text=True, check=False)
-    if process.returncode:
-        part.unlink(missing_ok=True)
-        errors = [line for line in process.stderr.splitlines() if "error:" in line]
-        said = errors[0] if errors else process.stderr.strip()[-300:]
-        raise CompileError(f"{sources[0].name} does not compile: {said}")
-    os.replace(part, output)
+    # The linker writes the file's name into some libraries.
+    with tempfile.TemporaryDirectory(prefix=".build-", dir=output.parent) as folder:
+        part = Path(folder) / output.name
+        compiler = [sys.executable, "-m", "ziglang", "cc"]
+        command = [*compiler, *options, f"-I{RUNTIME}", *map(str, sources), "-o", str(part)]
+        process = subprocess.run(command, capture_output=True, text=True, check=False)
+        if process.returncode:
+            errors = [line for line in process.stderr.splitlines() if "error:" in line]
+            said = errors[0] if errors else process.stderr.strip()[-300:]
+            raise CompileError(f"{sources[0].name} does not compile: {said}")
+        os.replace(part, output)
     return output

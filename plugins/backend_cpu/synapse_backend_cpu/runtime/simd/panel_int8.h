@@ -36,9 +36,14 @@ enum { SUM_ALL = 2 };
 /* One row of x on its way through the rows of a vector: nothing is stored on the way. */
 typedef struct {
     const syn_tile *x;
-    syn_products product[2];  /* of the block's two runs, or of its even and odd words */
+    syn_products product[8];  /* by part: of the block's two runs, or of its even and odd words */
     syn_vf total;
 } syn_stream;
+
+/* How many times the words of a block a panel holds, and how many blocks of a format. */
+SYN_INLINE uint32_t parts_of(uint32_t bits) { return HAS_PAIRS && bits == 8 ? 2 : 1; }
+
+SYN_INLINE uint32_t panel_blocks(uint32_t format) { return PANEL_BLOCKS / parts_of(bits_of(format)); }
 
 /* Where a block of a vector's rows goes: into a panel, or straight into the products of one row of x. */
 typedef struct {
@@ -46,8 +51,15 @@ typedef struct {
     syn_stream *stream;       /* by vector of the group; NULL: into the panel */
     uint32_t format, block, half, runs;
     uint32_t v;               /* of the group's vectors */
+    uint32_t part;            /* of up to four blocks that are taken apart side by side */
     int is_raised;
 } syn_place;
+
+SYN_INLINE syn_place part_of(syn_place to, uint32_t part) {
+    to.block += part;
+    to.part = part;
+    return to;
+}
 
 SYN_INLINE uint32_t place_vector(syn_place to) { return to.half * VECTORS + to.v; }
 
@@ -59,13 +71,20 @@ SYN_INLINE int32_t stream_sum(syn_place to, uint32_t run) {
 /* Codes of a format that stores them raised by `bias`; of a block, before its scale. */
 SYN_INLINE void put_code(syn_place to, uint32_t word, syn_vi code, int8_t bias) {
     if (!to.is_raised && bias) code = (syn_vi)((syn_vc)code - bias);
+    uint32_t bits = bits_of(to.format), words = 8 / to.runs, run = word / words;
     if (!to.stream) {
+#if HAS_PAIRS
+        if (bits == 8) {
+            to.panel->code[2 * to.block][word][place_vector(to)] = low_nibbles(code);
+            to.panel->code[2 * to.block + 1][word][place_vector(to)] = high_nibbles(code);
+            return;
+        }
+#endif
         to.panel->code[to.block][word][place_vector(to)] = code;
         return;
     }
     syn_stream *stream = to.stream + to.v;
-    uint32_t bits = bits_of(to.format), words = 8 / to.runs, run = word / words;
-    uint32_t sum = to.runs == 2 ? run : SPLIT_SUMS ? word % 2 : 0;
+    uint32_t sum = 2 * to.part + (to.runs == 2 ? run : SPLIT_SUMS ? word % 2 : 0);
     int is_second = to.runs == 1 && SPLIT_SUMS && word == 1;
     if (word % words == 0 || is_second) stream->product[sum] = products_begin(bits, bias_of(to.format), SPLIT_SUMS ? 0 : stream_sum(to, run));
     products_add(&stream->product[sum], bits, code, syn_vi_set(stream->x->code[(size_t)to.block * 8 + word]));
@@ -80,8 +99,8 @@ SYN_INLINE void put_scale(syn_place to, uint32_t run, syn_vf scale) {
     syn_stream *stream = to.stream + to.v;
     uint32_t bits = bits_of(to.format);
     int32_t bias = bias_of(to.format), kept = stream_sum(to, run);
-    syn_vi sum = products_end(&stream->product[run], bits, bias, kept);
-    if (SPLIT_SUMS && to.runs == 1) sum += products_end(&stream->product[1], bits, bias, kept);
+    syn_vi sum = products_end(&stream->product[2 * to.part + run], bits, bias, kept);
+    if (SPLIT_SUMS && to.runs == 1) sum += products_end(&stream->product[2 * to.part + 1], bits, bias, kept);
     if (SPLIT_SUMS && CODES_RAISED) sum -= bias * kept;
     stream->total = syn_v_fma(syn_v_of(sum), scale * stream->x->scale[to.block], stream->total);
 }
@@ -172,27 +191,28 @@ SYN_INLINE void expand_lines(syn_place to, const syn_rows16 *r, size_t at, int h
     }
 }
 
-/* q6_k: a super-block, 8 blocks of two runs */
+/* q6_k: a super-block, 8 blocks of two runs. Four blocks share their bytes and are taken apart side by side, so that
+ * no more lies in registers than a word of each. */
 SYN_INLINE void expand_six(syn_place to, const syn_rows16 *r, size_t at, int packed) {
     syn_vf d = take_half(r, to.v, at + 208, packed, 1);
 #pragma clang loop unroll(full)
-    for (uint32_t half = 0; half < 2; half++) {
-        syn_vi low[16], high[8];
-        for (uint32_t i = 0; i < 4; i++) take_piece(low + 4 * i, r, to.v, at + half * 64 + i * 16, packed);
-        take_piece(high, r, to.v, at + 128 + half * 32, packed);
-        take_piece(high + 4, r, to.v, at + 128 + half * 32 + 16, packed);
+    for (uint32_t half = 0; half < 2; half++, to.block += 4) {
 #pragma clang loop unroll(full)
-        for (uint32_t quarter = 0; quarter < 4; quarter++, to.block++) {
-            for (uint32_t i = 0; i < 8; i++) {
-                syn_vi code = nibbles(low[quarter % 2 * 8 + i], quarter / 2 * 4);
+        for (uint32_t four = 0; four < 8; four += 4) {
+            syn_vi low[2][4], high[4];
+            for (uint32_t i = 0; i < 2; i++) take_piece(low[i], r, to.v, at + half * 64 + i * 32 + four * 4, packed);
+            take_piece(high, r, to.v, at + 128 + half * 32 + four * 4, packed);
+#pragma clang loop unroll(full)
+            for (uint32_t n = 0; n < 16; n++) {
+                uint32_t i = n / 4, quarter = n % 4;
                 syn_vi bits = (syn_vi)((syn_vu)high[i] >> quarter * 2) & 0x03030303;
-                put_code(to, i, code | bits << 4, 32);
+                put_code(part_of(to, quarter), four + i, nibbles(low[quarter % 2][i], quarter / 2 * 4) | bits << 4, 32);
             }
-            syn_vi scales = take_word(r, to.v, at + 192 + half * 8 + quarter / 2 * 4, packed);
-            for (uint32_t run = 0; run < 2; run++) {
-                uint32_t byte = quarter % 2 * 2 + run;
-                put_scale(to, run, d * syn_v_of(scales << (24 - 8 * byte) >> 24));
-            }
+        }
+#pragma clang loop unroll(full)
+        for (uint32_t n = 0; n < 8; n++) {
+            syn_vi scales = take_word(r, to.v, at + 192 + half * 8 + n / 4 * 4, packed);
+            put_scale(part_of(to, n / 2), n % 2, d * syn_v_of(scales << (24 - 8 * (n % 4)) >> 24));
         }
     }
 }

@@ -17,7 +17,7 @@
 enum { OWN_ROWS = 4 };
 /* Blocks taken apart at a time: as many as a panel holds, but few for a single tile, so that reading
  * weights and multiplying take turns more often than memory takes to answer. */
-enum { MANY_BLOCKS = PANEL_BLOCKS, FEW_BLOCKS = 8 };
+enum { FEW_BLOCKS = 8 };
 
 /* Tiles of 16 rows that are mostly empty are slower than a few of six. */
 enum { MATRIX_WORTH = 13 };
@@ -134,7 +134,7 @@ static void integer_sums(const plan *p, const room *r, uint8_t *x, const syn_ope
         if (n + GROUP_ROWS < w->rows) multiply_stream(r->sums + GROUP_ROWS, &high, w->dtype, &tile, p->blocks);
         return;
     }
-    uint32_t most = p->rows <= TILE_ROWS ? FEW_BLOCKS : MANY_BLOCKS;
+    uint32_t most = p->rows <= TILE_ROWS ? FEW_BLOCKS : panel_blocks(w->dtype);
     for (uint32_t first = 0; first < p->blocks; first += most) {
         uint32_t blocks = p->blocks - first < most ? p->blocks - first : most;
         expand_half(panel, 0, &low, w, first, blocks, CODES_RAISED && !p->matrix);
@@ -304,12 +304,10 @@ static void put_outputs(const syn_op *op, uint32_t pair, const plan *p, const ro
         int streams = left >= SYN_LANES && ((uintptr_t)(y + at) | w->rows * 4) % sizeof(syn_vf) == 0
                       && (uint64_t)p->rows * w->rows * 4 > STREAM_BYTES;
         syn_vf scale = by_row ? row_scales(w, at) : add;
-        for (uint32_t t = r->begin; t < r->end && t < p->rows; t++, from += PANEL_ROWS) {
+        for (uint32_t t = r->begin, first = t; t < r->end && t < p->rows; t++, from += PANEL_ROWS) {
             syn_vf sum = syn_v_load(from);
-            if (by_row) {
-                uint32_t first = t - t % p->tile;
-                sum = syn_v_of((syn_vi)sum) * (scale * tile_at(p, x, first).scale[t - first]);
-            }
+            if (t - first == p->tile) first = t;
+            if (by_row) sum = syn_v_of((syn_vi)sum) * (scale * tile_at(p, x, first).scale[t - first]);
             if (p->split) sum = mend_sums(sum, p, r, w, n, v, numbers + (size_t)t * p->cols, round);
             float *to = y + (size_t)t * w->rows + at;
             if (streams) syn_v_stream(to, sum + add);

@@ -40,6 +40,11 @@ typedef struct {
     syn_vf total;
 } syn_stream;
 
+/* How many times the words of a block a panel holds, and how many blocks of a format. */
+SYN_INLINE uint32_t word_parts(uint32_t bits) { return HAS_PAIRS && bits == 8 ? 2 : 1; }
+
+SYN_INLINE uint32_t panel_blocks(uint32_t format) { return PANEL_BLOCKS / word_parts(bits_of(format)); }
+
 /* Where a block of a vector's rows goes: into a panel, or straight into the products of one row of x, where
  * blocks that are taken apart together have a slot each. */
 typedef struct {
@@ -68,12 +73,19 @@ SYN_INLINE int32_t stream_sum(syn_place to, uint32_t run) {
 /* Codes of a format that stores them raised by `bias`; of a block, before its scale. */
 SYN_INLINE void put_code(syn_place to, uint32_t word, syn_vi code, int8_t bias) {
     if (!to.is_raised && bias) code = (syn_vi)((syn_vc)code - bias);
+    uint32_t bits = bits_of(to.format), half = to.runs == 2 || SPLIT_SUMS ? word / 4 : 0;
     if (!to.stream) {
+#if HAS_PAIRS
+        if (bits == 8) {
+            to.panel->code[2 * to.block][word][place_vector(to)] = low_nibbles(code);
+            to.panel->code[2 * to.block + 1][word][place_vector(to)] = high_nibbles(code);
+            return;
+        }
+#endif
         to.panel->code[to.block][word][place_vector(to)] = code;
         return;
     }
     syn_stream *stream = to.stream + to.v;
-    uint32_t bits = bits_of(to.format), half = to.runs == 2 || SPLIT_SUMS ? word / 4 : 0;
     syn_products *product = &stream->product[to.slot][half];
     if (word == 0 || (word == 4 && half))
         *product = products_begin(bits, bias_of(to.format), SPLIT_SUMS ? 0 : stream_sum(to, half));
@@ -183,7 +195,8 @@ SYN_INLINE void expand_lines(syn_place to, const syn_rows16 *r, size_t at, int h
     }
 }
 
-/* q6_k: a super-block, 8 blocks of two runs */
+/* q6_k: a super-block, 8 blocks of two runs. Four blocks share their bytes and are taken apart side by side, so that
+ * no more lies in registers than a word of each. */
 SYN_INLINE void expand_six(syn_place to, const syn_rows16 *r, size_t at, int packed) {
     syn_vf d = take_half(r, to.v, at + 208, packed, 1);
 #pragma clang loop unroll(full)

@@ -45,7 +45,7 @@ enum { SPLIT_SUMS = 0 };
 /* Of the first two columns of each word, and of the last two, or, of 8 bits, of high and low halves. */
 typedef struct { __m256i pairs, low; } syn_products;
 
-/* How many bits the codes of a format have. */
+/* How many bits the codes of a format have. Of 8 a panel holds the low halves of a block and then the high ones. */
 SYN_INLINE uint32_t bits_of(uint32_t format) {
     switch (format) {
     case SYN_Q4_0:
@@ -75,14 +75,19 @@ SYN_INLINE syn_products products_begin(uint32_t bits, int32_t bias, int32_t kept
     return p;
 }
 
+SYN_INLINE syn_vi low_nibbles(syn_vi code) { return code & 0x0f0f0f0f; }
+
+SYN_INLINE syn_vi high_nibbles(syn_vi code) { return low_nibbles(code >> 4); }
+
+/* Of codes of 8 bits in two. */
+SYN_INLINE void products_add_split(syn_products *p, syn_vi low, syn_vi high, syn_vi x) {
+    p->low = _mm256_add_epi16(p->low, _mm256_maddubs_epi16((__m256i)low, (__m256i)x));
+    p->pairs = _mm256_add_epi16(p->pairs, _mm256_maddubs_epi16((__m256i)high, (__m256i)x));
+}
+
 SYN_INLINE void products_add(syn_products *p, uint32_t bits, syn_vi code, syn_vi x) {
-    __m256i c = (__m256i)code, nibble = _mm256_set1_epi8(15);
-    if (bits == 8) {
-        __m256i low = _mm256_and_si256(c, nibble);
-        c = _mm256_and_si256(_mm256_srli_epi16(c, 4), nibble);
-        p->low = _mm256_add_epi16(p->low, _mm256_maddubs_epi16(low, (__m256i)x));
-    }
-    p->pairs = _mm256_add_epi16(p->pairs, _mm256_maddubs_epi16(c, (__m256i)x));
+    if (bits == 8) products_add_split(p, low_nibbles(code), high_nibbles(code), x);
+    else p->pairs = _mm256_add_epi16(p->pairs, _mm256_maddubs_epi16((__m256i)code, (__m256i)x));
 }
 
 SYN_INLINE syn_vi products_end(const syn_products *p, uint32_t bits, int32_t bias, int32_t kept) {

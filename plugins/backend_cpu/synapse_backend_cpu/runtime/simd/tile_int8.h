@@ -34,7 +34,13 @@ SYN_INLINE void add_products(syn_products (*c)[TILE_VECTORS], const syn_vi (*cod
         for (uint32_t t = 0; t < T; t++) {
             syn_vi a = syn_vi_set(x[i * T + t]);
 #pragma clang loop unroll(full)
-            for (uint32_t h = 0; h < V; h++) products_add(&c[t][h], bits, code[i][v + h], a);
+            for (uint32_t h = 0; h < V; h++) {
+#if HAS_PAIRS
+                if (bits == 8) products_add_split(&c[t][h], code[i][v + h], code[i + 8][v + h], a);
+                else
+#endif
+                products_add(&c[t][h], bits, code[i][v + h], a);
+            }
         }
 }
 
@@ -53,7 +59,7 @@ SYN_INLINE void multiply_vectors(float *y, const syn_panel *panel, const syn_til
             uint32_t words = 8 / runs;
             for (uint32_t t = 0; t < T; t++)
                 for (uint32_t h = 0; h < V; h++) c[t][h] = products_begin(bits, bias, sums[t]);
-            add_products(c, panel->code[b] + run * words, code + run * words * T, words, bits, v, V, T);
+            add_products(c, panel->code[b * word_parts(bits)] + run * words, code + run * words * T, words, bits, v, V, T);
             for (uint32_t t = 0; t < T; t++) {
                 for (uint32_t h = 0; h < V; h++) {
                     syn_vf both = panel->scale[b][run][v + h] * scale[t];
@@ -85,7 +91,7 @@ SYN_INLINE void multiply_int8_row(int32_t *y, const syn_panel *panel, const syn_
             const int32_t *sums = x->sum + ((size_t)b * 3 + SUM_ALL) * T;
             for (uint32_t t = 0; t < T; t++)
                 for (uint32_t h = 0; h < V; h++) c[t][h] = products_begin(BITS, BIAS, sums[t]);
-            add_products(c, panel->code[b], x->code + (size_t)b * 8 * T, 8, BITS, v, V, T);
+            add_products(c, panel->code[b * word_parts(BITS)], x->code + (size_t)b * 8 * T, 8, BITS, v, V, T);
             for (uint32_t t = 0; t < T; t++)
                 for (uint32_t h = 0; h < V; h++) {
                     int32_t *to = y + t * PANEL_ROWS + (v + h) * SYN_LANES;

@@ -1,4 +1,4 @@
-/* linear on AVX-512 with VNNI, and with the tile instructions (AMX) where there are; what it computes
+/* linear on vectors, and with the tile instructions (AMX) where there are; what it computes
  * stands in kernels/linear.c and linear.h.
  *
  * Weights stay as they lie. A thread takes 32 rows of a weight at a time, takes a part of their

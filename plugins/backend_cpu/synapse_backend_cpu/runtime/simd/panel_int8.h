@@ -1,9 +1,9 @@
 /* Panels of integer weights: 32 rows by up to 512 columns, taken apart for the products of
  * tile_int8.h.
  *
- * A format is one expander of a block for 16 rows. VPDPBUSD wants codes without a sign: they are
- * raised by the format's bias, which the products take off again by the sums of the activations'
- * codes. The tile instructions take them as they are.
+ * A format is one expander of a block for the rows of a vector. Where products want codes without a sign
+ * (product.h) they are raised by the format's bias, which is taken off again by the sums of the
+ * activations' codes. Others take them as they are.
  */
 #ifndef SYN_PANEL_INT8_H
 #define SYN_PANEL_INT8_H
@@ -19,7 +19,8 @@ enum { PANEL_BLOCKS = 16 };  /* of 32 columns */
 typedef struct {
     /* of 4 columns, by block, columns and vector of rows */
     syn_vi code[PANEL_BLOCKS][8][PANEL_VECTORS];
-    syn_vf scale[PANEL_BLOCKS][2][PANEL_VECTORS];  /* by block, run of 16 columns, vector; run 0 only where runs have 32 */
+    /* by block, run of 16 columns, vector; run 0 only where runs have 32 */
+    syn_vf scale[PANEL_BLOCKS][2][PANEL_VECTORS];
     syn_vf minimum[PANEL_BLOCKS][2][PANEL_VECTORS];
 } syn_panel;
 
@@ -86,7 +87,8 @@ SYN_INLINE void put_code(syn_place to, uint32_t word, syn_vi code, int8_t bias) 
     syn_stream *stream = to.stream + to.v;
     uint32_t sum = 2 * to.part + (to.runs == 2 ? run : SPLIT_SUMS ? word % 2 : 0);
     int is_second = to.runs == 1 && SPLIT_SUMS && word == 1;
-    if (word % words == 0 || is_second) stream->product[sum] = products_begin(bits, bias_of(to.format), SPLIT_SUMS ? 0 : stream_sum(to, run));
+    if (word % words == 0 || is_second)
+        stream->product[sum] = products_begin(bits, bias_of(to.format), SPLIT_SUMS ? 0 : stream_sum(to, run));
     products_add(&stream->product[sum], bits, code, syn_vi_set(stream->x->code[(size_t)to.block * 8 + word]));
 }
 

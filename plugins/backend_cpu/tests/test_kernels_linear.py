@@ -122,6 +122,23 @@ def test_pairs_together_equal_pairs_alone(arith, format):
         np.testing.assert_array_equal(alone.view(np.uint32), got.view(np.uint32))
 
 
+@pytest.mark.parametrize("format", [f for a, f in CASES if a == A8_32])
+@pytest.mark.parametrize("rows", [1, 9])
+def test_codes_at_their_ends_are_summed_exactly(format, rows):
+    """All of a run, or one pair of each four columns, at one end: where 16 bits would not hold."""
+    block = max(32, format_named(format).block)
+    column = np.arange(2 * block)
+    pairs = np.where(column % 4 < 2, 1, -1)
+    ends = np.stack([pairs, -pairs, np.ones_like(pairs), np.where(column % 2, 1, -1)])
+    w = weight(np.concatenate([ends, -ends]).astype(np.float32) * 3, format)
+    x = np.resize(np.concatenate([ends, -ends, np.maximum(ends, 0)]), (rows + 11, 2 * block))
+    for some in (x[:rows], x[rows:]):
+        xt = tensor(some.astype(np.float32))
+        (y,) = run_same("linear", [xt, w, None], [like(xt, 8)], [A8_32])
+        want = expected(A8_32, xt.array, w)
+        assert np.abs(y - want).max() <= 1e-5 * np.abs(want).max()
+
+
 def test_row_of_integers_is_exact():
     """Codes and scales of one: the sum is the integer, up to the largest that fits."""
     cols = 131072

@@ -1,9 +1,9 @@
 /* Panels of integer weights: 32 rows by up to 512 columns, taken apart for the products of
  * tile_int8.h.
  *
- * A format is one expander of a block for 16 rows. VPDPBUSD wants codes without a sign: they are
- * raised by the format's bias, which the products take off again by the sums of the activations'
- * codes. The tile instructions take them as they are.
+ * A format is one expander of a block for the rows of a vector. Where products want codes without a sign
+ * (product.h) they are raised by the format's bias, which is taken off again by the sums of the
+ * activations' codes. Others take them as they are.
  */
 #ifndef SYN_PANEL_INT8_H
 #define SYN_PANEL_INT8_H
@@ -19,7 +19,8 @@ enum { PANEL_BLOCKS = 16 };  /* of 32 columns */
 typedef struct {
     /* of 4 columns, by block, columns and vector of rows */
     syn_vi code[PANEL_BLOCKS][8][PANEL_VECTORS];
-    syn_vf scale[PANEL_BLOCKS][2][PANEL_VECTORS];  /* by block, run of 16 columns, vector; run 0 only where runs have 32 */
+    /* by block, run of 16 columns, vector; run 0 only where runs have 32 */
+    syn_vf scale[PANEL_BLOCKS][2][PANEL_VECTORS];
     syn_vf minimum[PANEL_BLOCKS][2][PANEL_VECTORS];
 } syn_panel;
 

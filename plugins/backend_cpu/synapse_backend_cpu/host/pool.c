@@ -1,8 +1,8 @@
 /* The thread pool: workers wait for a call, run their share of every op, and meet at barriers. */
 #define _GNU_SOURCE
+#include "patience.h"
 #include "pool.h"
 #include "thread.h"
-#include "wait.h"
 
 extern const syn_kernel *const syn_core_kernels[];
 extern const uint32_t syn_core_kernel_count;
@@ -12,6 +12,8 @@ struct syn_pool {
     syn_word work;                 /* advanced when a call begins, or the pool ends */
     syn_word turn;                 /* advanced by the last to arrive at a barrier */
     _Alignas(64) _Atomic uint32_t arrived;
+    _Atomic uint64_t begun;        /* when this turn began, in ns */
+    syn_patience patience;
     const syn_program *program;    /* NULL: the pool ends */
     const syn_call *call;
     syn_thread *thread;            /* threads - 1 of them */
@@ -25,11 +27,17 @@ typedef struct {
 static void meet(void *context) {
     syn_pool *pool = context;
     uint32_t turn = atomic_load(&pool->turn.value);
+    uint64_t begun = atomic_load_explicit(&pool->begun, memory_order_relaxed);
     if (atomic_fetch_add(&pool->arrived, 1) + 1 == pool->threads) {
         atomic_store(&pool->arrived, 0);
+        atomic_store_explicit(&pool->begun, syn_now_ns(), memory_order_relaxed);
         syn_advance(&pool->turn);
     } else {
-        syn_wait(&pool->turn, turn);
+        uint32_t spins = syn_spins(&pool->patience, turn);
+        if (syn_spin(&pool->turn, turn, spins)) return;
+        uint64_t slept = syn_now_ns();
+        syn_rest(&pool->turn, turn);
+        if (spins == LONG_SPINS) syn_learn(&pool->patience, turn, begun, slept);
     }
 }
 
@@ -46,7 +54,8 @@ static syn_thread_result SYN_THREAD_CALL work(void *context) {
     uint32_t number = self->number, seen = 0;
     free(self);
     for (;;) {
-        syn_wait(&pool->work, seen);
+        uint32_t spins = syn_spins(&pool->patience, atomic_load(&pool->turn.value));
+        if (!syn_spin(&pool->work, seen, spins)) syn_rest(&pool->work, seen);
         seen++;
         if (!pool->program) return 0;
         run_share(pool, number);
@@ -71,6 +80,7 @@ syn_pool *syn_pool_create(uint32_t threads) {
     syn_bed_open(&pool->work.bed);
     syn_bed_open(&pool->turn.bed);
     pool->threads = threads;
+    syn_begin_patience(&pool->patience);
     pool->thread = calloc(threads, sizeof *pool->thread);
     if (!pool->thread) pool->threads = 1;
     for (uint32_t number = 1; number < pool->threads; number++)

@@ -4,9 +4,6 @@
 
 #include "sleep.h"
 
-/* About 10 µs: longer than most gaps between ops, shorter than anybody minds. */
-enum { SYN_SPINS = 3000 };
-
 typedef struct {
     _Alignas(64) _Atomic uint32_t value;
     _Alignas(64) _Atomic uint32_t sleepers;
@@ -21,12 +18,17 @@ static inline void syn_relax(void) {
 #endif
 }
 
-/* Return when the word is no longer `old`. */
-static inline void syn_wait(syn_word *word, uint32_t old) {
-    for (int spin = 0; spin < SYN_SPINS; spin++) {
-        if (atomic_load_explicit(&word->value, memory_order_acquire) != old) return;
+/* Is the word no longer `old` within so many spins? */
+static inline int syn_spin(const syn_word *word, uint32_t old, uint32_t spins) {
+    for (uint32_t spin = 0; spin < spins; spin++) {
+        if (atomic_load_explicit(&word->value, memory_order_acquire) != old) return 1;
         syn_relax();
     }
+    return 0;
+}
+
+/* Sleep until the word is no longer `old`. */
+static inline void syn_rest(syn_word *word, uint32_t old) {
     atomic_fetch_add(&word->sleepers, 1);
     while (atomic_load(&word->value) == old) syn_sleep(&word->bed, &word->value, old);
     atomic_fetch_sub(&word->sleepers, 1);

@@ -96,7 +96,8 @@ def peak() -> dict[str, float]:
     """
     status = Path("/proc/self/status")
     lines = status.read_text().splitlines() if status.exists() else []
-    return {"peak_mb": int(line.split()[1]) * 1024 / 1e6 for line in lines if "VmHWM" in line}
+    found = [int(line.split()[1]) for line in lines if line.startswith("VmHWM:")]
+    return {"peak_mb": found[0] * 1024 / 1e6} if found else {}
 
 
 def tokens(count: int, seed: int, engine: Engine) -> list[int]:

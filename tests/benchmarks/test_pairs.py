@@ -70,11 +70,18 @@ def test_a_measure_that_the_peer_lacks_has_no_ratio():
     ]
 
 
-def test_the_neighbour_is_busy_and_gone_after_a_failure():
-    with pytest.raises(ZeroDivisionError), neighbour() as process:
-        os.kill(process, 0)
-        1 / 0  # noqa: B018
-    assert gone(process)
+def test_the_neighbour_is_gone_after_a_failure():
+    seen = []
+
+    def fail() -> None:
+        with neighbour() as process:
+            seen.append(process)
+            os.kill(process, 0)
+            raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        fail()
+    assert gone(seen[0])
 
 
 def test_the_neighbour_ends_with_a_parent_that_is_killed():

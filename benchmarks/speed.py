@@ -1,6 +1,6 @@
 """One engine in one process: how fast it is on a file, as one JSON object on stdout.
 
-    python benchmarks/speed.py synapse|llama.cpp FILE --threads 2 --prompt 8 --prompt 512
+    python benchmarks/speed.py synapse|llama.cpp|torch FILE --threads 2 --prompt 8 --prompt 512
 
 Every figure is the median of the repeats after a warm-up. Prefill asks for the last token's
 logits; decoding begins behind one token, or behind a prompt of `--context` tokens. With `--slots N`

@@ -23,7 +23,7 @@ def synapse(file: Path, threads: int, context: int, *, slots: int, flash: bool) 
     import numpy as np
 
     import synapse_core
-    from synapse_core.generate.decoder import Decoder
+    from synapse_core.generate.decoder import LOGITS, Decoder
     from synapse_core.ops import RowTable
 
     model = synapse_core.load(
@@ -53,10 +53,10 @@ def synapse(file: Path, threads: int, context: int, *, slots: int, flash: bool) 
         inputs = {ports.ids: np.array(ids, np.int32).reshape(-1, 1)}
         if ports.chosen is not None:
             inputs[ports.chosen] = np.arange(len(chosen), dtype=np.int32).reshape(-1, 1)
-        logits = session.run(ports.function, inputs, {ports.tokens: table})
+        outputs = session.run(ports.function, inputs, {ports.tokens: table})
         for slot, id in zip(chosen, ids, strict=True):
             decoders[slot].seen.append(id)
-        return logits
+        return outputs[LOGITS]
 
     return Engine(ports.vocabulary, prefill, step)
 
@@ -94,4 +94,32 @@ def llama(file: Path, threads: int, context: int, *, slots: int, flash: bool) ->
     return Engine(vocabulary, prefill, lambda slots, ids: decode(ids))
 
 
-ENGINES: dict[str, Callable[..., Engine]] = {"synapse": synapse, "llama.cpp": llama}
+def torch(file: Path, threads: int, context: int, *, slots: int, flash: bool) -> Engine:
+    """Load by transformers on PyTorch's CPU, in the folder's own type, nothing compiled."""
+    import torch as library
+    from transformers import AutoModelForCausalLM
+
+    library.set_num_threads(threads)
+    model = AutoModelForCausalLM.from_pretrained(file, dtype="auto").eval()
+    cache = None
+
+    @library.inference_mode()
+    def forward(ids: Sequence[int]) -> None:
+        nonlocal cache
+        out = model(library.tensor([ids]), past_key_values=cache, use_cache=True, logits_to_keep=1)
+        cache = out.past_key_values
+
+    def prefill(slot: int, ids: Sequence[int]) -> None:
+        nonlocal cache
+        cache = None
+        for start in range(0, len(ids), CHUNK):
+            forward(ids[start : start + CHUNK])
+
+    return Engine(model.config.vocab_size, prefill, lambda slots, ids: forward(ids))
+
+
+ENGINES: dict[str, Callable[..., Engine]] = {
+    "synapse": synapse,
+    "llama.cpp": llama,
+    "torch": torch,
+}

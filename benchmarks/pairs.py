@@ -138,7 +138,10 @@ def spread(values: Sequence[float]) -> dict[str, float]:
 
 
 def show(title: str, peer: str, pairs: Sequence[Mapping[str, Any]], size: int, macs: int) -> None:
-    """Print a format's table: medians, and the ratio with its spread."""
+    """Print a format's table: medians, and the ratio with its spread.
+
+    `macs` are a token's multiply-adds where they are those of VPDPBUSD's kind, or 0.
+    """
     read = statistics.median(p["limits"]["read_gb_s"] for p in pairs)
     products = statistics.median(p["limits"]["product_gmac_s"] for p in pairs)
     print(f"\n{title}: {size / 1e6:.0f} MB; read {read:.1f} GB/s, VPDPBUSD {products:.0f} GMAC/s")
@@ -149,7 +152,7 @@ def show(title: str, peer: str, pairs: Sequence[Mapping[str, Any]], size: int, m
         limit, theirs, ratio = "", "", "| "
         if key == "decode_tok_s":
             limit = f"{ours['median'] * size / 1e9 / read:.0%} of reading"
-        elif key.startswith("prefill") and key.endswith("_tok_s") and products:
+        elif key.startswith("prefill") and key.endswith("_tok_s") and products and macs:
             limit = f"{ours['median'] * macs / 1e9 / products:.0%} of VPDPBUSD"
         if "ratio" in figure:
             with_ = f" ({figure['setting']})" if figure["setting"] else ""

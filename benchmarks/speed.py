@@ -1,6 +1,6 @@
 """One engine in one process: how fast it is on a file, as one JSON object on stdout.
 
-    python benchmarks/speed.py synapse|llama.cpp FILE --threads 2 --prompt 8 --prompt 512
+    python benchmarks/speed.py synapse|llama.cpp|torch FILE --threads 2 --prompt 8 --prompt 512
 
 Every figure is the median of the repeats after a warm-up. Prefill asks for the last token's
 logits; decoding begins behind one token, or behind a prompt of `--context` tokens. With `--slots N`
@@ -96,7 +96,8 @@ def peak() -> dict[str, float]:
     """
     status = Path("/proc/self/status")
     lines = status.read_text().splitlines() if status.exists() else []
-    return {"peak_mb": int(line.split()[1]) * 1024 / 1e6 for line in lines if "VmHWM" in line}
+    found = [int(line.split()[1]) for line in lines if line.startswith("VmHWM:")]
+    return {"peak_mb": found[0] * 1024 / 1e6} if found else {}
 
 
 def tokens(count: int, seed: int, engine: Engine) -> list[int]:

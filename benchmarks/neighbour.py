@@ -9,7 +9,8 @@ from contextlib import contextmanager
 
 # It ends when its input does: also where whoever began it was killed.
 LOOP = """
-import os, sys, threading
+import os, signal, sys, threading
+signal.signal(signal.SIGINT, signal.SIG_DFL)
 threading.Thread(target=lambda: (sys.stdin.buffer.read(), os._exit(0)), daemon=True).start()
 print(flush=True)
 while True:

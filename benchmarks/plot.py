@@ -19,7 +19,7 @@ from typing import Any
 from xml.sax.saxutils import escape
 
 # In pixels: the page, where bars begin and end, a line, and what stands above a format's lines.
-WIDTH, LEFT, RIGHT, LINE, HEAD, TOP = 900, 340, 730, 20, 44, 34
+WIDTH, LEFT, RIGHT, LINE, HEAD, TOP = 920, 360, 750, 20, 44, 34
 LESS_IS_BETTER = ("load_s", "peak_mb")
 STYLE = """
 text { font: 13px sans-serif; fill: #1f2328; }

@@ -24,7 +24,7 @@ from .machines.tools import demand, no_module, no_program
 from .machines.wasm import WasmMachine
 
 HERE = Path(__file__).parent
-WAY = 36  # words of the digest: many rows of x, one, and both again on packed weights
+WAY = 37  # words of the digest: many rows of x, one, and both again on packed weights
 WORDS = 4 * WAY
 FUSED = {tier.name: tier for tier in recipe.TIERS["aarch64"] if tier.folder}
 AVX2 = next(tier for tier in recipe.TIERS["x86_64"] if tier.name == "avx2")

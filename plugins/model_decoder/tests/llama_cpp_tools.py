@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import IO
 
 import attrs
+import numpy as np
 import pytest
 
 from synapse_core.loaders import GGUF, FileTensor
@@ -117,6 +118,36 @@ def quantise(source: Path, out: Path, kind: str) -> Path:
     code = llama_cpp.llama_model_quantize(str(source).encode(), str(out).encode(), asked)
     assert code == 0, f"llama.cpp's quantiser gave {code} for {source} as {kind}"
     return out
+
+
+def last_logits(path: Path, prompts: np.ndarray, chunk: int) -> np.ndarray:
+    """Return llama.cpp's logits after each prompt, (n, V); `chunk` tokens go in at a time.
+
+    Keys and values are float32, as in `synapse_core.api.LlamaCpp`. One thread: on a busy machine
+    two wait for each other longer than such small products take.
+    """
+    import llama_cpp
+
+    model = llama_cpp.Llama(
+        str(path),
+        n_ctx=prompts.shape[1],
+        n_batch=prompts.shape[1],
+        n_gpu_layers=0,
+        n_threads=1,
+        n_threads_batch=1,
+        type_k=llama_cpp.GGML_TYPE_F32,
+        type_v=llama_cpp.GGML_TYPE_F32,
+        verbose=False,
+    )
+    found = []
+    for prompt in prompts.tolist():
+        model.reset()
+        for n in range(0, len(prompt), chunk):
+            model.eval(prompt[n : n + chunk])
+        last = llama_cpp.llama_get_logits_ith(model.ctx, -1)
+        found.append(np.ctypeslib.as_array(last, (model.n_vocab(),)).copy())
+    model.close()
+    return np.array(found)
 
 
 def _importance(tensor: FileTensor) -> tuple[bytes, ctypes.Array[ctypes.c_float], int]:

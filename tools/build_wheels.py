@@ -20,7 +20,8 @@ import zipfile
 from pathlib import Path
 
 PROJECT = Path(__file__).parents[1] / "plugins" / "backend_cpu"
-TAGS: dict[str, str] = runpy.run_path(str(PROJECT / "hatch_build.py"))["PLATFORM_TAGS"]
+RECIPE = runpy.run_path(str(PROJECT / "synapse_backend_cpu" / "native" / "recipe.py"))
+TAGS: dict[str, str] = RECIPE["PLATFORM_TAGS"]
 # 2020-02-02, hatchling's own; stated, so that a variable of the caller changes nothing.
 EPOCH = "1580601600"
 # What every system of a target has. A Windows name is of the C runtime that Windows 10 ships.
@@ -99,8 +100,7 @@ def judge(wheel: Path, target: str) -> None:
     """
     if not wheel.name.endswith(f"-py3-none-{TAGS[target]}.whl"):
         raise Unfit(f"{wheel.name}: the tag of {target} is py3-none-{TAGS[target]}")
-    recipe = runpy.run_path(str(PROJECT / "synapse_backend_cpu" / "native" / "recipe.py"))
-    wanted = {recipe["runtime_library"](target, t).file for t in recipe["tiers_of"](target)}
+    wanted = {RECIPE["runtime_library"](target, t).file for t in RECIPE["tiers_of"](target)}
     with zipfile.ZipFile(wheel) as archive:
         inside = [name for name in archive.namelist() if "/_lib/" in name]
         found = {name.rpartition("/")[2] for name in inside}

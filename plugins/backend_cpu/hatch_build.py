@@ -17,15 +17,6 @@ from typing import Any
 from hatchling.builders.hooks.plugin.interface import BuildHookInterface
 
 ROOT = Path(__file__).parent
-PLATFORM_TAGS = {
-    "x86_64-linux-gnu.2.17": "manylinux_2_17_x86_64.manylinux2014_x86_64",
-    "aarch64-linux-gnu.2.17": "manylinux_2_17_aarch64.manylinux2014_aarch64",
-    "x86_64-linux-musl": "musllinux_1_2_x86_64",
-    "aarch64-linux-musl": "musllinux_1_2_aarch64",
-    "aarch64-macos.11.0": "macosx_11_0_arm64",
-    "x86_64-macos.11.0": "macosx_11_0_x86_64",
-    "x86_64-windows-gnu": "win_amd64",
-}
 
 
 class RuntimeBuildHook(BuildHookInterface):  # type: ignore[misc]
@@ -35,24 +26,24 @@ class RuntimeBuildHook(BuildHookInterface):  # type: ignore[misc]
         """Compile before the wheel is put together; an editable install is one too."""
         if self.target_name != "wheel":
             return
-        target = build_library(ROOT / "synapse_backend_cpu")
         build_data["pure_python"] = False
-        build_data["tag"] = f"py3-none-{PLATFORM_TAGS[target]}"
+        build_data["tag"] = f"py3-none-{build_library(ROOT / 'synapse_backend_cpu')}"
 
 
 def build_library(package: Path) -> str:
-    """Compile into `_lib` by the package's own rules, and return the target."""
+    """Compile into `_lib` by the package's own rules, and return the platform's tag."""
     recipe = runpy.run_path(str(package / "native" / "recipe.py"))
     target = os.environ.get("SYNAPSE_TARGET") or recipe["host_target"]()
-    if target not in PLATFORM_TAGS:
-        sys.exit(f"SYNAPSE_TARGET={target}: there are {', '.join(PLATFORM_TAGS)}")
+    tags: dict[str, str] = recipe["PLATFORM_TAGS"]
+    if target not in tags:
+        sys.exit(f"SYNAPSE_TARGET={target}: there are {', '.join(tags)}")
     folder = package / "_lib"
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir()
     for tier in recipe["tiers_of"](target):
         library = recipe["runtime_library"](target, tier)
         recipe["build"](library.sources, library.options, folder / library.file)
-    return target
+    return tags[target]
 
 
 if __name__ == "__main__":

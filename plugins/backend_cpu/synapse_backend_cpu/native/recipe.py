@@ -41,6 +41,16 @@ TARGETS = {
     ("Darwin", "x86_64"): "x86_64-macos.11.0",
     ("Windows", "AMD64"): "x86_64-windows-gnu",
 }
+# Of a wheel with a target's libraries.
+PLATFORM_TAGS = {
+    "x86_64-linux-gnu.2.17": "manylinux_2_17_x86_64.manylinux2014_x86_64",
+    "aarch64-linux-gnu.2.17": "manylinux_2_17_aarch64.manylinux2014_aarch64",
+    "x86_64-linux-musl": "musllinux_1_2_x86_64",
+    "aarch64-linux-musl": "musllinux_1_2_aarch64",
+    "aarch64-macos.11.0": "macosx_11_0_arm64",
+    "x86_64-macos.11.0": "macosx_11_0_x86_64",
+    "x86_64-windows-gnu": "win_amd64",
+}
 SUFFIXES = {"linux": ".so", "macos": ".dylib", "windows": ".dll"}
 
 

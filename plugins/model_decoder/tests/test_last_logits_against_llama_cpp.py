@@ -15,7 +15,6 @@ from typing import Any
 import attrs
 import numpy as np
 import pytest
-from safetensors.torch import load_file, save_file
 
 from synapse_core.api import load
 from synapse_core.errors import Unavailable
@@ -88,6 +87,8 @@ def measured(
     converter: Converter, tmp_path_factory: pytest.TempPathFactory, shared_data: Path
 ) -> Measure:
     """`measured(kind)`: the checkpoint with peaked logits, quantised by llama.cpp and run by it."""
+    from safetensors.torch import load_file, save_file
+
     folder = tmp_path_factory.mktemp("checkpoint")
     make_convertible(CASE, folder, shared_data / "stories260K" / "hf" / "tokenizer.model")
     weights = load_file(folder / "model.safetensors")

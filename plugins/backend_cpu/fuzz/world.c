@@ -149,8 +149,12 @@ static void fill_ids(world *w, const syn_function *f, const syn_call *call) {
     for (uint32_t i = 0; i < f->tensors; i++) {
         const syn_tensor *t = tensors + i;
         if (t->dtype != SYN_I32) continue;
-        const syn_space *space = spaces + t->space, *of = spaces + t->limit_space;
-        uint32_t limit = t->limit ? t->limit : call->rows[of->base].count * of->multiple;
+        const syn_space *space = spaces + t->space;
+        uint32_t limit = t->limit;
+        if (!limit) {  /* else nothing says that there is such a space */
+            const syn_space *of = spaces + t->limit_space;
+            limit = call->rows[of->base].count * of->multiple;
+        }
         uint32_t rows = call->rows[space->base].count, *ids = (uint32_t *)(void *)call->arena;
         if (rows > space->max_rows) continue;
         uint32_t count = rows * space->multiple * t->cols;

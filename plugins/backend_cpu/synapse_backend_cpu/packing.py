@@ -26,6 +26,8 @@ GROUP_ROWS = 16
 SHARE_BYTES = 4 << 20
 LINEAR = "linear"
 ALIGN = 64
+# Memory of this process alone; on Windows it is so anyway, and there are no flags.
+PRIVATE = {"flags": mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS} if hasattr(mmap, "MAP_ANONYMOUS") else {}
 
 
 @attrs.frozen
@@ -137,7 +139,7 @@ def _places(tables: Tables) -> Iterable[_Place]:
 def _memory(size: int) -> np.ndarray:
     """Return zeros in pages as large as the system gives: the fewer, the sooner they are there."""
     try:
-        block = mmap.mmap(-1, size, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+        block = mmap.mmap(-1, size, **PRIVATE)
     except OSError as error:
         raise Unavailable(
             f"packed weights take {size:,} bytes: {error.strerror}; {CHOSEN}=rows needs none"

@@ -53,7 +53,7 @@ static inline void syn_begin_patience(syn_patience *p) {
 /* How long to spin in this turn. */
 static inline uint32_t syn_spins(syn_patience *p, uint32_t turn) {
     int32_t left = (int32_t)(atomic_load_explicit(&p->until, memory_order_relaxed) - turn);
-    return left > 0 ? SHORT_SPINS : LONG_SPINS;
+    return left > 0 && left <= MOST_TURNS ? SHORT_SPINS : LONG_SPINS;  /* turns wrap */
 }
 
 /* A thread that spun long slept in this turn: it began at `begun`, the thread slept from `slept` to now. */

@@ -1,0 +1,92 @@
+"""When threads stop spinning at a barrier, and when they spin again."""
+
+from __future__ import annotations
+
+import cffi
+import pytest
+from synapse_backend_cpu.native import recipe
+
+from .kernel_harness import compile_c
+
+SOURCE = """
+#define _GNU_SOURCE
+#include "patience.h"
+static syn_patience patience;
+void begin(void);
+void begin(void) { syn_begin_patience(&patience); }
+void wait_once(uint32_t turn, uint64_t slept_ns, uint64_t op_ns);
+void wait_once(uint32_t turn, uint64_t slept_ns, uint64_t op_ns) {
+    uint64_t slept = syn_now_ns() - slept_ns;
+    syn_learn(&patience, turn, slept - op_ns, slept);
+}
+uint32_t spins(uint32_t turn);
+uint32_t spins(uint32_t turn) { return syn_spins(&patience, turn); }
+"""
+MS = 1_000_000
+LONG, SHORT, NEAR, LEAST, MOST = 3000, 30, 256, 512, 2048
+
+
+@pytest.fixture(scope="module")
+def rule(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("patience")
+    source = folder / "rule.c"
+    source.write_text(SOURCE)
+    to = folder / "rule.so"
+    compile_c([source], to, "-shared", "-fPIC", f"-I{recipe.HOST}")
+    ffi = cffi.FFI()
+    ffi.cdef("void begin(void); void wait_once(uint32_t, uint64_t, uint64_t);")
+    ffi.cdef("uint32_t spins(uint32_t);")
+    return ffi.dlopen(str(to))
+
+
+@pytest.fixture(autouse=True)
+def fresh(rule):
+    rule.begin()
+    assert rule.spins(0) == LONG
+
+
+def in_vain(rule, *turns):
+    """Waits of 20 ms behind ops of 0.1 ms."""
+    for turn in turns:
+        rule.wait_once(turn, 20 * MS, MS // 10)
+
+
+def test_two_long_sleeps_close_together_end_the_spinning_for_a_while(rule):
+    in_vain(rule, 1000)
+    assert rule.spins(1001) == LONG
+    in_vain(rule, 1010)
+    assert {rule.spins(turn) for turn in (1011, 1010 + LEAST - 1)} == {SHORT}
+    assert rule.spins(1010 + LEAST) == LONG
+
+
+def test_sleeps_far_apart_are_accidents(rule):
+    in_vain(rule, 1000, 1000 + NEAR, 1000 + 2 * NEAR)
+    assert rule.spins(1001 + 2 * NEAR) == LONG
+
+
+@pytest.mark.parametrize(("slept", "op"), [(MS // 2, 0), (20 * MS, 10 * MS)])
+def test_short_sleeps_and_those_of_long_ops_are_none(rule, slept, op):
+    for turn in range(1000, 1020):
+        rule.wait_once(turn, slept, op)
+    assert rule.spins(1020) == LONG
+
+
+def test_each_time_again_lasts_longer_up_to_a_most_and_quiet_is_forgiven(rule):
+    turn, lasted = 1000, []
+    for _ in range(4):
+        in_vain(rule, turn, turn + 1)
+        found = next(n for n in range(2 * MOST) if rule.spins(turn + 1 + n) == LONG)
+        lasted.append(found)
+        turn += 1 + found
+    assert lasted == [LEAST, 2 * LEAST, MOST, MOST]
+    turn += 3 * MOST
+    in_vain(rule, turn, turn + 1)
+    assert rule.spins(turn + 1 + LEAST) == LONG
+
+
+def test_turns_may_wrap(rule):
+    assert {rule.spins(turn) for turn in (2**31 - 1, 2**31, 2**32 - 1 - MOST)} == {LONG}
+    in_vain(rule, 2**32 - 5, 2**32 - 4)
+    assert rule.spins(2**32 - 1) == SHORT
+    assert rule.spins(LEAST - 5) == SHORT
+    assert rule.spins(LEAST - 4) == LONG

@@ -297,21 +297,24 @@ static void put_outputs(const syn_op *op, uint32_t pair, const plan *p, const ro
     float *y = (float *)(void *)op->out[pair].data;
     int round = op->attributes[0] == ARITH_BF16;
     int by_row = w->dtype == SYN_INT8 && p->integers;
-    for (uint32_t v = 0, at = n; v < PANEL_VECTORS && at < w->rows; v++, at += SYN_LANES) {
-        uint32_t left = w->rows - at;
-        const float *from = r->sums + v * SYN_LANES;
-        syn_vf add = bias ? syn_v_load_part(bias + at, left) : syn_v_set(0.0f);
-        int streams = left >= SYN_LANES && ((uintptr_t)(y + at) | w->rows * 4) % sizeof(syn_vf) == 0
-                      && (uint64_t)p->rows * w->rows * 4 > STREAM_BYTES;
-        syn_vf scale = by_row ? row_scales(w, at) : add;
-        for (uint32_t t = r->begin, first = t; t < r->end && t < p->rows; t++, from += PANEL_ROWS) {
-            syn_vf sum = syn_v_load(from);
-            if (t - first == p->tile) first = t;
-            if (by_row) sum = syn_v_of((syn_vi)sum) * (scale * tile_at(p, x, first).scale[t - first]);
+    int streams = w->rows - n >= PANEL_ROWS && ((uintptr_t)(y + n) | w->rows * 4) % sizeof(syn_vf) == 0
+                  && (uint64_t)p->rows * w->rows * 4 > STREAM_BYTES;
+    syn_vf add[PANEL_VECTORS], scale[PANEL_VECTORS];
+    for (uint32_t v = 0, at = n; v < PANEL_VECTORS; v++, at += SYN_LANES) {
+        add[v] = bias && at < w->rows ? syn_v_load_part(bias + at, w->rows - at) : syn_v_set(0.0f);
+        scale[v] = by_row && at < w->rows ? row_scales(w, at) : add[v];
+    }
+    const float *from = r->sums;
+    for (uint32_t t = r->begin, first = t; t < r->end && t < p->rows; t++, from += PANEL_ROWS) {
+        if (t - first == p->tile) first = t;
+        float x_scale = by_row ? tile_at(p, x, first).scale[t - first] : 1.0f;
+        for (uint32_t v = 0, at = n; v < PANEL_VECTORS && at < w->rows; v++, at += SYN_LANES) {
+            syn_vf sum = syn_v_load(from + v * SYN_LANES);
+            if (by_row) sum = syn_v_of((syn_vi)sum) * (scale[v] * x_scale);
             if (p->split) sum = mend_sums(sum, p, r, w, n, v, numbers + (size_t)t * p->cols, round);
             float *to = y + (size_t)t * w->rows + at;
-            if (streams) syn_v_stream(to, sum + add);
-            else syn_v_store_part(to, sum + add, left);
+            if (streams) syn_v_stream(to, sum + add[v]);
+            else syn_v_store_part(to, sum + add[v], w->rows - at);
         }
     }
 }

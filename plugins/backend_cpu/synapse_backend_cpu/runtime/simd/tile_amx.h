@@ -68,30 +68,35 @@ SYN_INLINE void add_run(__m512 total[MATRIX_ROWS], const syn_runs *r, uint32_t n
         total[t] = _mm512_fmadd_ps(minimum, _mm512_set1_ps(codes[t]), total[t]);
 }
 
-enum { GROUP = 4, BEHIND = 2, PRODUCT = MATRIX_ROWS * SYN_LANES };
+/* Runs whose products lie in memory at a time, and how far behind their start they are added. */
+enum { STORED = 8, BEHIND = 4, PRODUCT = MATRIX_ROWS * SYN_LANES };
 
-/* Go on with the sums y (16, 32) of one half by `count` runs. Step n stores what tile n % 4 has
- * multiplied, starts it anew four runs ahead, and adds what was stored two steps before: products and
- * sums take as long, side by side. */
+/* Go on with the sums y (16, 32) of one half by `count` runs. A step starts two of them in tiles c and d,
+ * stores those of the step before, which are in a and b, and adds those of the step before that: a tile
+ * instruction's result takes as long as several of them to come out. */
 SYN_INLINE void multiply_half(float *y, const syn_runs *r, uint32_t count, int has_minimum) {
-    _Alignas(64) int32_t product[GROUP][PRODUCT];
+    _Alignas(64) int32_t product[STORED][PRODUCT];
     __m512 total[MATRIX_ROWS];
     for (uint32_t t = 0; t < MATRIX_ROWS; t++) total[t] = _mm512_loadu_ps(y + t * PANEL_ROWS + r->half * SYN_LANES);
-#define START(i, n) \
+#define START(c, n, x, code) \
     if ((n) < count) { \
-        _tile_zero(i); \
-        SYN_ADD_PRODUCT(i, 4 + i % 2, 6 + i % 2, run_x(r, n), run_code(r, n)); \
+        _tile_zero(c); \
+        SYN_ADD_PRODUCT(c, x, code, run_x(r, n), run_code(r, n)); \
     }
-#define STEP(i) \
-    if (n + i < count) _tile_stored(i, product[i], 64); \
-    START(i, n + i + GROUP) \
-    if (n + i >= BEHIND && n + i < count + BEHIND) \
-        add_run(total, r, n + i - BEHIND, product[(i + GROUP - BEHIND) % GROUP], has_minimum);
-    START(0, 0) START(1, 1) START(2, 2) START(3, 3)
-    for (uint32_t n = 0; n < count + BEHIND; n += GROUP) {
-        STEP(0) STEP(1) STEP(2) STEP(3)
+#define STORE(a, n) \
+    if ((n) < count) _tile_stored(a, product[(n) % STORED], 64);
+#define ADD(n) \
+    if ((n) < count) add_run(total, r, n, product[(n) % STORED], has_minimum);
+#define STEP(a, b, c, d, n) \
+    START(c, n, 4, 6) START(d, (n) + 1, 5, 7) \
+    if ((n) >= 2) { STORE(a, (n) - 2) STORE(b, (n) - 1) } \
+    if ((n) >= BEHIND) { ADD((n) - BEHIND) ADD((n) - BEHIND + 1) }
+    for (uint32_t n = 0; n < count + BEHIND; n += 4) {
+        STEP(2, 3, 0, 1, n) STEP(0, 1, 2, 3, n + 2)
     }
 #undef START
+#undef STORE
+#undef ADD
 #undef STEP
     for (uint32_t t = 0; t < MATRIX_ROWS; t++) _mm512_storeu_ps(y + t * PANEL_ROWS + r->half * SYN_LANES, total[t]);
 }

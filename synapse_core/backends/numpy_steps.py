@@ -160,7 +160,8 @@ def _program_states(program: Program, tables: Tables) -> list[StateType]:
             states.append(StateType(name, "recurrent", width))
         else:
             window = int(tables.groups[int(record["group"])]["window"])
-            states.append(StateType(name, "kv", width, width_v, window))
+            head = int(record["head"])
+            states.append(StateType(name, "kv", width, width_v, window, head))
     return states
 
 

@@ -90,7 +90,7 @@ STATE_RECORD = np.dtype(
         ("dtype", "<u4"),
         ("width", "<u4"),
         ("width_v", "<u4"),
-        ("reserved", "<u4"),
+        ("head", "<u4"),
     ]
 )
 GROUP = np.dtype([("page_bytes", "<u8"), ("window", "<u4"), ("reserved", "<u4")])

@@ -64,4 +64,4 @@ class StateTable:
         self.group_bytes[state.window] = r.align(offset + size, STATE_ALIGN)
         group = list(self.group_bytes).index(state.window)
         code = r.KV_CODES[kv]
-        return (offset, size, r.STATE_KV, group, code, state.width, state.width_v, 0)
+        return (offset, size, r.STATE_KV, group, code, state.width, state.width_v, state.head_dim)

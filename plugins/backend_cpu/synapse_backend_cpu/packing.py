@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import mmap
 import os
 import threading
 from collections import deque
@@ -14,6 +13,7 @@ import attrs
 import numpy as np
 
 from synapse_backend_cpu.mapped import MappedFiles
+from synapse_backend_cpu.memory import large_zeros
 from synapse_backend_cpu.native.declarations import declarations
 from synapse_backend_cpu.native.library import runtime
 from synapse_core.errors import Unavailable, UsageError
@@ -26,8 +26,6 @@ GROUP_ROWS = 16
 SHARE_BYTES = 4 << 20
 LINEAR = "linear"
 ALIGN = 64
-# Memory of this process alone; on Windows it is so anyway, and there are no flags.
-PRIVATE = {"flags": mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS} if hasattr(mmap, "MAP_ANONYMOUS") else {}
 
 
 @attrs.frozen
@@ -87,7 +85,10 @@ def pack(native: Any, program: Program, tables: Tables, threads: int) -> Packed 
     places = list(_places(tables))
     if not places:
         return None
-    memory = _memory(places[-1].offset + places[-1].size)
+    try:
+        memory = large_zeros(places[-1].offset + places[-1].size)
+    except MemoryError as error:
+        raise Unavailable(f"packed weights take {error}; {CHOSEN}=rows needs none") from error
     files = MappedFiles.of(program)
     weights = tables.weights
     pointers = ffi.new("const uint8_t *[]", max(1, len(weights)))
@@ -134,20 +135,6 @@ def _places(tables: Tables) -> Iterable[_Place]:
         if size:
             yield _Place(number, offset, size)
             offset += size + -size % ALIGN
-
-
-def _memory(size: int) -> np.ndarray:
-    """Return zeros in pages as large as the system gives: the fewer, the sooner they are there."""
-    try:
-        block = mmap.mmap(-1, size, **PRIVATE)
-    except OSError as error:
-        raise Unavailable(
-            f"packed weights take {size:,} bytes: {error.strerror}; {CHOSEN}=rows needs none"
-        ) from error
-    if hasattr(mmap, "MADV_HUGEPAGE"):
-        with suppress(OSError):  # a kernel without them
-            block.madvise(mmap.MADV_HUGEPAGE)
-    return np.frombuffer(block, dtype=np.uint8)
 
 
 def _parts(size: int, rows: int) -> Iterable[tuple[int, int]]:

@@ -12,6 +12,7 @@ import numpy as np
 
 from synapse_backend_cpu.calls import HostCall, known_slot
 from synapse_backend_cpu.errors import call_error, open_error
+from synapse_backend_cpu.memory import large_zeros
 from synapse_backend_cpu.native.declarations import declarations
 from synapse_backend_cpu.native.kernels import kernel_pointers
 from synapse_backend_cpu.native.library import runtime
@@ -91,9 +92,9 @@ class CpuSession:
             aligned_zeros(max(ALIGN, slots * slot_bytes)),
             slot_bytes,
             np.zeros(slots, dtype=np.uint32),
-            aligned_zeros(max((f.arena_bytes for f in functions.values()), default=ALIGN)),
+            large_zeros(max((f.arena_bytes for f in functions.values()), default=ALIGN)),
             {
-                f.index: aligned_zeros(
+                f.index: large_zeros(
                     max(ALIGN, library.syn_scratch_bytes(native, f.index, threads))
                 )
                 for f in functions.values()
@@ -200,7 +201,10 @@ class CpuSession:
         """Return a group's pool, grown to hold all the pages handed out."""
         group, pool = self.groups[number], self.pools[number]
         if group.pages * group.page_bytes > pool.size:
-            grown = aligned_zeros(max(4, group.pages, group.pages * 3 // 2) * group.page_bytes)
+            try:
+                grown = large_zeros(max(4, group.pages, group.pages * 3 // 2) * group.page_bytes)
+            except MemoryError as error:
+                raise Unavailable(f"keys and values take {error}; plan for less (--ctx)") from error
             grown[: pool.size] = pool
             self.pools[number] = grown
         return self.pools[number]

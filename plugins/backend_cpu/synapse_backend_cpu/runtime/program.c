@@ -148,6 +148,7 @@ static int check_state(const syn_program *p, const syn_state *s) {
     uint64_t room, least;
     if (s->width < 1 || s->width > 0xffffff || s->width_v > 0xffffff) return 0;
     if (!holds(s->dtype, s->width) || !holds(s->dtype, s->width_v)) return 0;
+    if (s->head && (s->width % s->head || s->width_v % s->head || !holds(s->dtype, s->head))) return 0;
     if (s->kind == SYN_STATE_KV) {
         if (s->group >= syn_count(p, SYN_SEC_GROUPS) || s->width_v < 1) return 0;
         room = groups[s->group].page_bytes;

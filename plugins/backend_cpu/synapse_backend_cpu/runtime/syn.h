@@ -12,7 +12,7 @@
 
 /* CDEF */
 enum {
-    SYN_ABI = 1,              /* of syn_kernel, syn_op and syn_call */
+    SYN_ABI = 2,              /* of syn_kernel, syn_op and syn_call */
     SYN_FORMAT_MAJOR = 1,     /* of the file */
     SYN_FORMAT_MINOR = 0,
     SYN_MAX_OPERANDS = 16,    /* of one op */
@@ -102,8 +102,9 @@ typedef struct {
 
 typedef struct {
     uint64_t offset;          /* kv: in a page of its group; recurrent: in a slot's memory; multiple of 8 */
-    uint64_t bytes;           /* kv: of a page, 64 rows of k and then 64 of v; recurrent: of a slot */
-    uint32_t kind, group, dtype, width, width_v, reserved;
+    uint64_t bytes;           /* kv: of a page, k of 64 positions and then v; recurrent: of a slot */
+    uint32_t kind, group, dtype, width, width_v;
+    uint32_t head;            /* kv: numbers of a head, whose 64 rows lie together; 0: one head has all */
 } syn_state;
 
 typedef struct {
@@ -176,7 +177,7 @@ typedef struct {
     uint32_t space, base, multiple;  /* tensor: its space, that space's base, rows for each base row */
     uint32_t flags, max_position;    /* tensor: of its base space */
     uint32_t limit, limit_space;     /* i32 tensor */
-    uint32_t state_kind, group, width_v;  /* state */
+    uint32_t state_kind, group, width_v, head;  /* state */
     uint64_t offset, bytes;          /* state: where in a page or a slot's memory */
     uint64_t slot_bytes, page_bytes; /* state: of the whole slot or page */
     uint8_t *data;            /* tensor, weight; NULL in check and scratch_bytes */

@@ -108,8 +108,8 @@ static inline uint8_t *syn_memory(const syn_call *call, const syn_operand *state
     return call->slots + (size_t)slot * (size_t)state->slot_bytes + (size_t)state->offset;
 }
 
-/* The part of a slot's KV page that holds `position`: 64 rows of k, then 64 of v, in the state's
- * dtype. NULL where the host gave no page, as behind a window. */
+/* The part of a slot's KV page that holds `position`: the k of 64 positions, then their v, in the state's
+ * dtype; of each the rows of the first head, then those of the next. NULL where the host gave no page, as behind a window. */
 static inline uint8_t *syn_kv_page(const syn_call *call, const syn_operand *state, uint32_t slot,
                                    uint32_t position) {
     const syn_pages *pages = &call->pages[state->group];
@@ -120,14 +120,18 @@ static inline uint8_t *syn_kv_page(const syn_call *call, const syn_operand *stat
     return pages->pool + (size_t)page * (size_t)state->page_bytes + (size_t)state->offset;
 }
 
-/* Where `position` lies in its page: k (width numbers), v (width_v numbers). */
-static inline uint8_t *syn_kv_key(const syn_operand *state, uint8_t *page, uint32_t position) {
-    return page + (size_t)(position % SYN_PAGE_ROWS) * syn_state_bytes(state->dtype, state->cols);
+/* Numbers of a head of a state's k and v: rows of so many lie one behind the other. */
+static inline uint32_t syn_head(const syn_operand *state) { return state->head ? state->head : state->cols; }
+
+/* Where number `column` of a position's k lies in its page, and of its v; those of its head lie behind it. */
+static inline uint8_t *syn_kv_key(const syn_operand *state, uint8_t *page, uint32_t position, uint32_t column) {
+    uint32_t head = syn_head(state), row = column / head * SYN_PAGE_ROWS + position % SYN_PAGE_ROWS;
+    return page + row * syn_state_bytes(state->dtype, head) + syn_state_bytes(state->dtype, column % head);
 }
 
-static inline uint8_t *syn_kv_value(const syn_operand *state, uint8_t *page, uint32_t position) {
+static inline uint8_t *syn_kv_value(const syn_operand *state, uint8_t *page, uint32_t position, uint32_t column) {
     size_t keys = SYN_PAGE_ROWS * syn_state_bytes(state->dtype, state->cols);
-    return page + keys + (size_t)(position % SYN_PAGE_ROWS) * syn_state_bytes(state->dtype, state->width_v);
+    return syn_kv_key(state, page + keys, position, column);
 }
 
 /* ---- run: numbers ---- */

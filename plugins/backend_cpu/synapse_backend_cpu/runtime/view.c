@@ -41,6 +41,7 @@ static void view_state(const syn_program *p, uint32_t index, syn_operand *o) {
     o->state_kind = s->kind;
     o->group = s->group;
     o->width_v = s->width_v;
+    o->head = s->head;
     o->offset = s->offset;
     o->bytes = s->bytes;
     o->slot_bytes = p->header->slot_bytes;

@@ -38,7 +38,7 @@ typedef struct {
 
 /* k or v of key j, (D); NULL where its page is missing. */
 static const float *key_numbers(const keys *s, uint32_t j, int value) {
-    size_t column = (size_t)s->kv_head * s->head_dim;
+    uint32_t column = s->kv_head * s->head_dim;
     if (!s->state) {
         const syn_operand *rows = value ? s->v : s->k;
         const float *numbers = (const float *)(const void *)rows->data;
@@ -46,8 +46,7 @@ static const float *key_numbers(const keys *s, uint32_t j, int value) {
     }
     uint8_t *page = syn_kv_page(s->call, s->state, s->slot, j);
     if (!page) return NULL;
-    page = value ? syn_kv_value(s->state, page, j) : syn_kv_key(s->state, page, j);
-    page += syn_state_bytes(s->state->dtype, column);
+    page = value ? syn_kv_value(s->state, page, j, column) : syn_kv_key(s->state, page, j, column);
     if (s->state->dtype == SYN_F32) return (const float *)(void *)page;
     syn_decode(s->number, page, s->state->dtype, s->head_dim);
     return s->number;

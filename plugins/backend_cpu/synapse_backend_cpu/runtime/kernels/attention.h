@@ -10,12 +10,14 @@ enum { PIECE = 256 };  /* keys that have a maximum and a sum of their own */
 enum { BAD_OPERANDS = 1, BAD_HEADS = 2, BAD_Q = 3, BAD_K = 4, BAD_V = 5, BAD_OUTPUT = 6,
        BAD_ROWS = 7, BAD_MASK = 8, BAD_STATE = 9 };
 
-/* Does the state hold 64 rows of k and v, `cols` numbers each, within its page? Blocks lie within heads. */
+/* Does the state hold 64 rows of k and v, `cols` numbers each, within its page? Heads lie within the state's,
+ * blocks within heads. */
 static inline int is_kv(const syn_operand *state, uint32_t cols, uint32_t head_dim) {
     if (state->kind != SYN_STATE || state->state_kind != SYN_STATE_KV) return 0;
     if (state->dtype == SYN_Q8_0 ? head_dim % 32 != 0
         : state->dtype != SYN_F32 && state->dtype != SYN_F16 && state->dtype != SYN_BF16) return 0;
     if (state->cols != cols || state->width_v != cols || state->group >= SYN_MAX_GROUPS) return 0;
+    if (cols % syn_head(state) || syn_head(state) % head_dim) return 0;
     uint64_t need = (uint64_t)(2 * SYN_PAGE_ROWS) * syn_state_bytes(state->dtype, cols);
     return need <= state->bytes && state->bytes <= state->page_bytes
         && state->offset <= state->page_bytes - state->bytes && state->offset % 4 == 0;
@@ -43,7 +45,7 @@ static inline int attention_check(const syn_op *op) {
 /* Round this thread's share of the call's k and v into the pages. k, v (T, G·D) */
 static inline void store_keys(const syn_op *op, const syn_call *call) {
     const syn_operand *k = &op->in[1], *state = &op->in[3];
-    uint32_t cols = k->cols, lo, hi;
+    uint32_t cols = k->cols, head = syn_head(state), lo, hi;
     syn_share(call, k->rows, &lo, &hi);
     for (uint32_t t = lo; t < hi; t++) {
         uint32_t position = syn_position(call, k, t);
@@ -51,8 +53,10 @@ static inline void store_keys(const syn_op *op, const syn_call *call) {
         if (!page) continue;
         const float *key = (const float *)(const void *)k->data + (size_t)t * cols;
         const float *value = (const float *)(const void *)op->in[2].data + (size_t)t * cols;
-        syn_encode(syn_kv_key(state, page, position), key, state->dtype, cols);
-        syn_encode(syn_kv_value(state, page, position), value, state->dtype, cols);
+        for (uint32_t at = 0; at < cols; at += head) {
+            syn_encode(syn_kv_key(state, page, position, at), key + at, state->dtype, head);
+            syn_encode(syn_kv_value(state, page, position, at), value + at, state->dtype, head);
+        }
     }
 }
 

@@ -69,23 +69,20 @@ typedef struct {
 } stretch;
 
 static stretch stretch_at(const block *b, uint32_t j, uint32_t end, int value) {
-    size_t column = (size_t)b->kv_head * b->dim;
+    uint32_t column = b->kv_head * b->dim;
     stretch s = {NULL, 0, SYN_F32, end - j, NULL};
     if (!b->state) {
         const syn_operand *rows = &b->op->in[value ? 2 : 1];
         s.row_bytes = (size_t)rows->cols * 4;
-        s.data = rows->data + ((size_t)b->first_row + j) * s.row_bytes + column * 4;
+        s.data = rows->data + ((size_t)b->first_row + j) * s.row_bytes + (size_t)column * 4;
         return s;
     }
     uint32_t left = SYN_PAGE_ROWS - j % SYN_PAGE_ROWS;
     uint8_t *page = syn_kv_page(b->call, b->state, b->slot, j);
     if (s.count > left) s.count = left;
     s.dtype = b->state->dtype;
-    s.row_bytes = syn_state_bytes(s.dtype, b->state->cols);
-    if (page) {
-        page = value ? syn_kv_value(b->state, page, j) : syn_kv_key(b->state, page, j);
-        s.data = page + syn_state_bytes(s.dtype, column);
-    }
+    s.row_bytes = syn_state_bytes(s.dtype, syn_head(b->state));
+    if (page) s.data = value ? syn_kv_value(b->state, page, j, column) : syn_kv_key(b->state, page, j, column);
     return s;
 }
 
@@ -120,8 +117,7 @@ SYN_INLINE syn_vi keys_between(uint32_t first, uint32_t from, uint32_t to) {
 /* Queries in the tile that begins at query i. */
 static uint32_t tile_queries(uint32_t n, uint32_t i) { return n - i < TILE_MOST ? n - i : TILE_MOST; }
 
-/* 16 bytes at `at` of the keys of vector v → four vectors of 32 bits, lane = key; those of the next keys are
- * asked for, a quarter of a line with each piece. */
+/* 16 bytes at `at` of the keys of vector v → four vectors of 32 bits, lane = key. */
 SYN_INLINE void take_keys(syn_vi to[4], const stretch *keys, uint32_t v, size_t at) {
     const uint8_t *from = keys->data + v * SYN_LANES * keys->row_bytes + at;
     size_t step = keys->row_bytes;
@@ -129,11 +125,15 @@ SYN_INLINE void take_keys(syn_vi to[4], const stretch *keys, uint32_t v, size_t 
     for (uint32_t i = 0; i < 4; i++)
         for (uint32_t q = 0; q < SYN_LANES / 4; q++)
             __builtin_memcpy((uint8_t *)&four[i] + 16 * q, from + (4 * q + i) * step, 16);
-    for (uint32_t i = 0; keys->next && i < SYN_LANES / 4; i++) {
-        uint32_t row = v * SYN_LANES + (uint32_t)(at / 16 % 4) * (SYN_LANES / 4) + i;
-        __builtin_prefetch(keys->next + row * step + at, 0, 2);
-    }
     turn_rows(to, four[0], four[1], four[2], four[3]);
+}
+
+/* Ask for a share of the next panel's rows, `bytes` each, in the order in which they lie; the shares of a panel
+ * are as many as its rows have pieces of 16 bytes. */
+SYN_INLINE void ask_for_panel(const stretch *keys, uint32_t share, uint32_t bytes) {
+    uint32_t lines = (bytes + 63) / 64, shares = bytes / 16, all = PANEL_ROWS * lines;
+    for (uint32_t i = all * share / shares; keys->next && i < all * (share + 1) / shares; i++)
+        __builtin_prefetch(keys->next + i / lines * keys->row_bytes + i % lines * 64, 0, 2);
 }
 
 SYN_INLINE void score_rows(float *y, const stretch *keys, uint32_t dtype, const float *q, uint32_t dim, uint32_t n) {
@@ -141,7 +141,8 @@ SYN_INLINE void score_rows(float *y, const stretch *keys, uint32_t dtype, const 
     syn_vf total[FEW][PANEL_VECTORS];
     for (uint32_t i = 0; i < n; i++)
         for (uint32_t v = 0; v < PANEL_VECTORS; v++) total[i][v] = syn_v_set(0.0f);
-    for (uint32_t byte = 0; byte < dim * size; byte += 16)
+    for (uint32_t byte = 0; byte < dim * size; byte += 16) {
+        ask_for_panel(keys, byte / 16, dim * size);
 #pragma clang loop unroll(full)
         for (uint32_t v = 0; v < PANEL_VECTORS; v++) {
             syn_vi piece[4];
@@ -155,6 +156,7 @@ SYN_INLINE void score_rows(float *y, const stretch *keys, uint32_t dtype, const 
                         total[i][v] = syn_v_fma(syn_v_set(x[c * n + i]), number[c], total[i][v]);
             }
         }
+    }
     for (uint32_t i = 0; i < n; i++)
         for (uint32_t v = 0; v < PANEL_VECTORS; v++)
             syn_v_store(y + i * PANEL_ROWS + v * SYN_LANES, total[i][v] + syn_v_set(0.0f));
@@ -181,7 +183,9 @@ static void score_piece(const block *b, const room *r, uint32_t from, uint32_t e
         if (keys.data) {
             if (stop < end) keys.next = stretch_at(b, stop, end, 0).data;
             keys = as_numbers(&keys, r->decoded, b->dim);
-            if (b->n <= FEW && b->dim % 8 == 0 && keys.count == PANEL_ROWS) {
+            /* a page has room for whole panels: what lies behind the last key is read, and not seen */
+            int whole = keys.count == PANEL_ROWS || (b->state && j % PANEL_ROWS == 0);
+            if (b->n <= FEW && b->dim % 8 == 0 && whole) {
                 score_few(r->product, &keys, r->q, b->dim, b->n);
             } else {
                 syn_rows16 low = rows_at(keys.data, keys.row_bytes, 0, keys.count);
@@ -231,7 +235,7 @@ static softmax soften_piece(float *score, uint32_t from, uint32_t to) {
 }
 
 /* Of few queries the sums of some more columns stay in registers: a value is read once, or nearly. */
-enum { WHOLE = SYN_LANES == 8 ? 4 : 8, AHEAD_ROWS = 12 };
+enum { WHOLE = SYN_LANES == 8 ? 4 : 8, AHEAD_ROWS = 32 };
 
 /* Ask for the columns at `byte` of row j of a stretch, which may lie in the next one. */
 SYN_INLINE void ask_for(const stretch *v, uint32_t j, uint32_t byte, uint32_t bytes) {
@@ -240,7 +244,7 @@ SYN_INLINE void ask_for(const stretch *v, uint32_t j, uint32_t byte, uint32_t by
         if (!v->next) return;
         at = v->next + (j - v->count) * v->row_bytes;
     }
-    for (uint32_t i = 0; i < bytes; i += 64) __builtin_prefetch(at + byte + i, 0, 3);
+    for (uint32_t i = 0; i < bytes; i += 64) __builtin_prefetch(at + byte + i, 0, 2);
 }
 
 /* `count` numbers of a value, at most SYN_LANES. */

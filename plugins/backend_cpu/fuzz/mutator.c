@@ -38,7 +38,7 @@ static const field fields[] = {
     FIELD(SYN_SEC_STATES, syn_state, offset), FIELD(SYN_SEC_STATES, syn_state, bytes),
     FIELD(SYN_SEC_STATES, syn_state, kind), FIELD(SYN_SEC_STATES, syn_state, group),
     FIELD(SYN_SEC_STATES, syn_state, dtype), FIELD(SYN_SEC_STATES, syn_state, width),
-    FIELD(SYN_SEC_STATES, syn_state, width_v),
+    FIELD(SYN_SEC_STATES, syn_state, width_v), FIELD(SYN_SEC_STATES, syn_state, head),
     FIELD(SYN_SEC_GROUPS, syn_group, page_bytes), FIELD(SYN_SEC_GROUPS, syn_group, window),
     FIELD(SYN_SEC_FUNCTIONS, syn_function, arena_bytes),
     FIELD(SYN_SEC_FUNCTIONS, syn_function, first_space),
@@ -207,6 +207,7 @@ static void resize(draft *p, dice *d) {
         syn_state *s = draft_record(p, SYN_SEC_STATES, i);
         replace(&s->width, old, new);
         replace(&s->width_v, old, new);
+        replace(&s->head, old, new);
     }
     for (uint32_t i = 0; i < draft_count(p, SYN_SEC_OPS) * SYN_MAX_ATTRIBUTES; i++) {
         syn_record *op = draft_record(p, SYN_SEC_OPS, i / SYN_MAX_ATTRIBUTES);

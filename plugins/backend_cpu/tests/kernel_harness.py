@@ -182,6 +182,7 @@ class Cache:
     slots: int = 4
     pages: int = 40
     offset: int = 16
+    head: int = 0
     pool: np.ndarray = attrs.field(init=False)
     table: np.ndarray = attrs.field(init=False)
 
@@ -202,7 +203,7 @@ class Cache:
         fields = {
             "kind": 3, "dtype": DTYPES[self.dtype], "cols": self.width, "width_v": self.width,
             "state_kind": 1, "offset": self.offset, "bytes": self.bytes,
-            "page_bytes": self.page_bytes,
+            "page_bytes": self.page_bytes, "head": self.head,
         }  # fmt: skip
         return Operand(fields)
 

@@ -103,11 +103,13 @@ def rounded(x, dtype):
 @pytest.mark.parametrize("dtype", ["f32", "f16", "bf16", "q8_0"])
 @pytest.mark.parametrize(("mask", "window"), [(CAUSAL, 0), (WINDOW, 70), (FULL, 0)])
 @pytest.mark.parametrize("length", [6, 300])
-def test_cache_in_chunks_mixed_with_another_slot(dtype, mask, window, length):
+@pytest.mark.parametrize("apart", [False, True])
+def test_cache_in_chunks_mixed_with_another_slot(dtype, mask, window, length, apart):
+    """Also where the rows of a head lie apart from those of the next."""
     dim = 32 if dtype == "q8_0" else 6
     a = attributes(4, 2, dim, mask, window, cap=0.0)
     q, k, v = (numbers(length, n * dim) for n in (4, 2, 2))
-    cache = Cache(2 * dim, dtype)
+    cache = Cache(2 * dim, dtype, head=dim if apart else 0)
     kr, vr = rounded(k, dtype), rounded(v, dtype)
     at = 0
     for size in (1, 3, length - 5, 1):
@@ -135,8 +137,8 @@ def test_whole_equals_chunks_equals_steps_to_the_bit(mask, window, shape, dtype)
     q, k, v = (numbers(530, n * dim) for n in (heads, kv_heads, kv_heads))
     new = partial(Cache, kv_heads * dim, dtype)
     whole = call(q, k, v, a, [0] * 530, range(530), new(), threads=1)
-    for sizes in ([256, 274], [1] * 3 + [61, 300, 164, 1, 1]):
-        cache, at, parts = new(), 0, []
+    for sizes, head in (([256, 274], 0), ([1] * 3 + [61, 300, 164, 1, 1], 0), ([529, 1], dim)):
+        cache, at, parts = new(head=head), 0, []
         for size in sizes:
             rows, positions = slice(at, at + size), range(at, at + size)
             parts.append(call(q[rows], k[rows], v[rows], a, [2] * size, positions, cache, 3))
@@ -218,6 +220,7 @@ def test_check_refuses():
     assert refused([*derived, cache.operand()], [like(derived[0])])
     for field, value in (
         ("dtype", 6), ("cols", 11), ("width_v", 11), ("state_kind", 2), ("group", 4),
+        ("head", 3), ("head", 8), ("head", 24),
         ("offset", 2**64 - 8), ("bytes", 128), ("page_bytes", 100), ("kind", 2),
     ):  # fmt: skip
         state = cache.operand()

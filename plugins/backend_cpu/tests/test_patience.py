@@ -1,4 +1,4 @@
-"""When threads stop spinning at a barrier, and when they spin again."""
+"""When threads stop spinning at a barrier and spin again, and how many take part in a call."""
 
 from __future__ import annotations
 
@@ -10,20 +10,26 @@ from .kernel_harness import compile_c
 
 SOURCE = """
 #define _GNU_SOURCE
-#include "patience.h"
+#include "team.h"
 static syn_patience patience;
+static syn_team team;
 void begin(void);
-void begin(void) { syn_begin_patience(&patience); }
-void wait_once(uint32_t turn, uint64_t slept_ns, uint64_t op_ns);
-void wait_once(uint32_t turn, uint64_t slept_ns, uint64_t op_ns) {
+void begin(void) { syn_begin_patience(&patience); syn_begin_team(&team); }
+int wait_once(uint32_t turn, uint64_t slept_ns, uint64_t op_ns);
+int wait_once(uint32_t turn, uint64_t slept_ns, uint64_t op_ns) {
     uint64_t slept = syn_now_ns() - slept_ns;
-    syn_learn(&patience, turn, slept - op_ns, slept);
+    return syn_learn(&patience, turn, slept - op_ns, slept);
 }
+uint32_t size(uint32_t threads, uint64_t now);
+uint32_t size(uint32_t threads, uint64_t now) { return syn_team_size(&team, threads, now); }
+void leave_out(uint64_t now);
+void leave_out(uint64_t now) { syn_leave_out(&team, now); }
 uint32_t spins(uint32_t turn);
 uint32_t spins(uint32_t turn) { return syn_spins(&patience, turn); }
 """
 MS = 1_000_000
 LONG, SHORT, NEAR, LEAST, MOST = 3000, 30, 256, 512, 2048
+LEAST_PAUSE, MOST_PAUSE = 200 * MS, 1600 * MS
 
 
 @pytest.fixture(scope="module")
@@ -34,7 +40,8 @@ def rule(tmp_path_factory):
     to = folder / "rule.so"
     compile_c([source], to, "-shared", "-fPIC", f"-I{recipe.HOST}")
     ffi = cffi.FFI()
-    ffi.cdef("void begin(void); void wait_once(uint32_t, uint64_t, uint64_t);")
+    ffi.cdef("void begin(void); int wait_once(uint32_t, uint64_t, uint64_t);")
+    ffi.cdef("uint32_t size(uint32_t, uint64_t); void leave_out(uint64_t);")
     ffi.cdef("uint32_t spins(uint32_t);")
     return ffi.dlopen(str(to))
 
@@ -52,9 +59,9 @@ def in_vain(rule, *turns):
 
 
 def test_two_long_sleeps_close_together_end_the_spinning_for_a_while(rule):
-    in_vain(rule, 1000)
+    assert not rule.wait_once(1000, 20 * MS, MS // 10)
     assert rule.spins(1001) == LONG
-    in_vain(rule, 1010)
+    assert rule.wait_once(1010, 20 * MS, MS // 10)
     assert {rule.spins(turn) for turn in (1011, 1010 + LEAST - 1)} == {SHORT}
     assert rule.spins(1010 + LEAST) == LONG
 
@@ -90,3 +97,26 @@ def test_turns_may_wrap(rule):
     assert rule.spins(2**32 - 1) == SHORT
     assert rule.spins(LEAST - 5) == SHORT
     assert rule.spins(LEAST - 4) == LONG
+
+
+def test_a_wait_in_vain_leaves_a_thread_out_and_later_all_take_part_again(rule):
+    now = 10**12
+    assert [rule.size(n, now) for n in (1, 2, 8)] == [1, 2, 8]
+    rule.leave_out(now)
+    assert [rule.size(n, now + LEAST_PAUSE - 1) for n in (1, 2, 8)] == [1, 1, 7]
+    rule.leave_out(now + 1)
+    assert [rule.size(n, now + LEAST_PAUSE + 1) for n in (1, 2, 8)] == [1, 1, 6]
+    assert rule.size(8, now + 2 * LEAST_PAUSE + 1) == 8
+
+
+def test_each_time_again_a_thread_is_left_out_for_longer_and_quiet_is_forgiven(rule):
+    now, pauses = 10**12, []
+    for _ in range(6):
+        rule.leave_out(now)
+        step = LEAST_PAUSE // 4
+        pauses.append(next(n for n in range(0, 9 * 10**9, step) if rule.size(2, now + n) == 2))
+        now += pauses[-1]
+    assert pauses == [LEAST_PAUSE * 2**n for n in range(4)] + [MOST_PAUSE] * 2
+    now += 2 * MOST_PAUSE + 1
+    rule.leave_out(now)
+    assert rule.size(2, now + LEAST_PAUSE) == 2

@@ -56,15 +56,17 @@ static inline uint32_t syn_spins(syn_patience *p, uint32_t turn) {
     return left > 0 && left <= MOST_TURNS ? SHORT_SPINS : LONG_SPINS;  /* turns wrap */
 }
 
-/* A thread that spun long slept in this turn: it began at `begun`, the thread slept from `slept` to now. */
-static inline void syn_learn(syn_patience *p, uint32_t turn, uint64_t begun, uint64_t slept) {
+/* A thread that spun long slept in this turn: it began at `begun`, the thread slept from `slept` to now. Return
+ * whether such waits are no accident any more: a core is taken. */
+static inline int syn_learn(syn_patience *p, uint32_t turn, uint64_t begun, uint64_t slept) {
     uint64_t asleep = syn_now_ns() - slept;
-    if (asleep < SLICE_NS || asleep < FAR_LONGER * (slept - begun)) return;
+    if (asleep < SLICE_NS || asleep < FAR_LONGER * (slept - begun)) return 0;
     uint32_t missed = atomic_exchange(&p->missed, turn), turns = atomic_load(&p->turns);
-    if (turn - missed >= NEAR_TURNS) return;
+    if (turn - missed >= NEAR_TURNS) return 0;
     if (turn - atomic_load(&p->until) > 2 * MOST_TURNS) turns = LEAST_TURNS;  /* it was quiet since */
     atomic_store(&p->until, turn + turns);
     atomic_store(&p->turns, turns < MOST_TURNS ? 2 * turns : MOST_TURNS);
+    return 1;
 }
 
 #endif

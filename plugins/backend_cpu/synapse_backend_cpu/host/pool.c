@@ -1,15 +1,20 @@
 /* The thread pool: workers wait for a call, run their share of every op, and meet at barriers. */
 #define _GNU_SOURCE
-#include "patience.h"
 #include "pool.h"
+#include "team.h"
 #include "thread.h"
 
 extern const syn_kernel *const syn_core_kernels[];
 extern const uint32_t syn_core_kernel_count;
 
+/* A call's word: its number, times a power of two above all numbers of threads, and how many take part. */
+enum { CALL = 2048, MOST_THREADS = 1024 };
+
 struct syn_pool {
     uint32_t threads;
-    syn_word work;                 /* advanced when a call begins, or the pool ends */
+    uint32_t size;                 /* of the team of this call: the first threads */
+    syn_team team;
+    syn_word work;                 /* changed when a call begins that has workers, or the pool ends */
     syn_word turn;                 /* advanced by the last to arrive at a barrier */
     _Alignas(64) _Atomic uint32_t arrived;
     _Atomic uint64_t begun;        /* when this turn began, in ns */
@@ -26,18 +31,19 @@ typedef struct {
 
 static void meet(void *context) {
     syn_pool *pool = context;
-    uint32_t turn = atomic_load(&pool->turn.value);
+    uint32_t turn = atomic_load(&pool->turn.value), size = pool->size;  /* read before others can go on */
     uint64_t begun = atomic_load_explicit(&pool->begun, memory_order_relaxed);
-    if (atomic_fetch_add(&pool->arrived, 1) + 1 == pool->threads) {
+    if (atomic_fetch_add(&pool->arrived, 1) + 1 == size) {
         atomic_store(&pool->arrived, 0);
         atomic_store_explicit(&pool->begun, syn_now_ns(), memory_order_relaxed);
-        syn_advance(&pool->turn);
+        syn_advance(&pool->turn, 1);
     } else {
         uint32_t spins = syn_spins(&pool->patience, turn);
         if (syn_spin(&pool->turn, turn, spins)) return;
         uint64_t slept = syn_now_ns();
         syn_rest(&pool->turn, turn);
-        if (spins == LONG_SPINS) syn_learn(&pool->patience, turn, begun, slept);
+        if (spins == LONG_SPINS && syn_learn(&pool->patience, turn, begun, slept))
+            syn_leave_out(&pool->team, syn_now_ns());
     }
 }
 
@@ -56,10 +62,18 @@ static syn_thread_result SYN_THREAD_CALL work(void *context) {
     for (;;) {
         uint32_t spins = syn_spins(&pool->patience, atomic_load(&pool->turn.value));
         if (!syn_spin(&pool->work, seen, spins)) syn_rest(&pool->work, seen);
-        seen++;
+        seen = atomic_load(&pool->work.value);
+        if (number >= seen % CALL) continue;  /* others take part, and may be done already */
         if (!pool->program) return 0;
         run_share(pool, number);
     }
+}
+
+/* Begin the work of the first `size` threads; the last call's team has met. */
+static void begin(syn_pool *pool, uint32_t size) {
+    uint32_t word = atomic_load(&pool->work.value);
+    pool->size = size;
+    syn_advance(&pool->work, CALL - word % CALL + size);
 }
 
 static int start(syn_pool *pool, uint32_t number) {
@@ -73,7 +87,7 @@ static int start(syn_pool *pool, uint32_t number) {
 }
 
 syn_pool *syn_pool_create(uint32_t threads) {
-    if (threads < 1 || threads > 1024) return NULL;
+    if (threads < 1 || threads > MOST_THREADS) return NULL;
     syn_pool *pool = syn_take_aligned(sizeof *pool);
     if (!pool) return NULL;
     __builtin_memset(pool, 0, sizeof *pool);
@@ -81,6 +95,7 @@ syn_pool *syn_pool_create(uint32_t threads) {
     syn_bed_open(&pool->turn.bed);
     pool->threads = threads;
     syn_begin_patience(&pool->patience);
+    syn_begin_team(&pool->team);
     pool->thread = calloc(threads, sizeof *pool->thread);
     if (!pool->thread) pool->threads = 1;
     for (uint32_t number = 1; number < pool->threads; number++)
@@ -91,18 +106,19 @@ syn_pool *syn_pool_create(uint32_t threads) {
 }
 
 int syn_pool_run(syn_pool *pool, const syn_program *program, syn_call *call, syn_error *error) {
+    uint32_t size = pool->threads > 1 ? syn_team_size(&pool->team, pool->threads, syn_now_ns()) : 1;
     call->thread = 0;
-    call->threads = pool->threads;
-    call->barrier = pool->threads > 1 ? meet : NULL;
+    call->threads = size;
+    call->barrier = size > 1 ? meet : NULL;
     call->barrier_context = pool;
     int code = syn_prepare(program, call, error);
     if (code) return code;
-    if (pool->threads == 1) {
+    if (size == 1) {
         syn_execute(program, call);
     } else {
         pool->program = program;
         pool->call = call;
-        syn_advance(&pool->work);
+        begin(pool, size);
         run_share(pool, 0);
     }
     syn_finish(program, call);
@@ -111,7 +127,7 @@ int syn_pool_run(syn_pool *pool, const syn_program *program, syn_call *call, syn
 
 void syn_pool_destroy(syn_pool *pool) {
     pool->program = NULL;
-    syn_advance(&pool->work);
+    begin(pool, pool->threads);
     for (uint32_t number = 1; number < pool->threads; number++)
         syn_thread_join(pool->thread[number - 1]);
     free(pool->thread);

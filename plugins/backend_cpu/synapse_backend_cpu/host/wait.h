@@ -35,8 +35,8 @@ static inline void syn_rest(syn_word *word, uint32_t old) {
 }
 
 /* Change the word and wake whoever sleeps on it. */
-static inline void syn_advance(syn_word *word) {
-    atomic_fetch_add(&word->value, 1);
+static inline void syn_advance(syn_word *word, uint32_t by) {
+    atomic_fetch_add(&word->value, by);
     if (atomic_load(&word->sleepers)) syn_wake(&word->bed, &word->value);
 }
 

@@ -214,7 +214,7 @@ typedef struct {
 int syn_open(syn_program *program, const uint8_t *image, uint64_t image_bytes,
              const syn_bytes *external, uint32_t externals,
              const syn_kernel *const *kernels, uint32_t kernel_count, syn_error *error);
-/* The most scratch that a function needs with so many threads. */
+/* The most scratch that a function needs with so many threads, or fewer: kernels ask no less for more. */
 uint64_t syn_scratch_bytes(const syn_program *program, uint32_t function, uint32_t threads);
 /* Check a call, and reset the recurrent memory of slots that begin at position 0. Once a call. */
 int syn_prepare(const syn_program *program, const syn_call *call, syn_error *error);

@@ -16,6 +16,19 @@ typedef struct {
 /* Random numbers that follow from a seed alone. */
 typedef struct { uint64_t state; } dice;
 
+/* An input's program, and the dice that its calls are thrown with. */
+typedef struct {
+    syn_program program;
+    dice d;
+    uint8_t *image;
+    uint32_t externals;
+    syn_bytes external[FUZZ_EXTERNALS];
+} fuzz_input;
+
+/* Open an input; close it also where it is refused. Returns what syn_open does. */
+int fuzz_open(fuzz_input *input, const uint8_t *data, size_t size);
+void fuzz_close(fuzz_input *input);
+
 static inline uint64_t roll_bits(dice *d) {  /* Steele et al. 2014, splitmix64 */
     uint64_t z = d->state += 0x9e3779b97f4a7c15u;
     z = (z ^ z >> 30) * 0xbf58476d1ce4e5b9u;

@@ -6,7 +6,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "../synapse_backend_cpu/host/pool.h"
 #include "world.h"
 
 enum { MOST_BYTES = 32 << 20, MOST_PAGES = 12, MOST_ENTRIES = 6, ROUNDS = 3 };
@@ -16,6 +15,8 @@ typedef struct {
     const syn_program *program;
     dice *d;
     fuzz_counts *counts;
+    syn_pool *pool;                    /* NULL: one thread */
+    uint64_t digest;                   /* of what calls left in memory */
     uint32_t max_slots;
     uint8_t *slots;
     uint32_t *seen;                    /* positions of each slot */
@@ -167,17 +168,25 @@ static void fill_ids(world *w, const syn_function *f, const syn_call *call) {
 
 /* ---- calls ---- */
 
-static syn_pool *two_threads(void) {
-    static syn_pool *pool;
-    if (!pool) pool = syn_pool_create(2);
-    if (!pool) abort();
-    return pool;
+/* FNV-1a (Fowler, Noll, Vo), four bytes at a time. One NaN is as good as another: which one a sum of two comes to is
+ * the compiler's choice, and may differ between a loop's body and its end. */
+static void note(world *w, const uint8_t *from, uint64_t bytes) {
+    for (uint64_t i = 0; i < bytes; i += 4) {
+        uint32_t word = 0;
+        memcpy(&word, from + i, bytes - i < 4 ? (size_t)(bytes - i) : 4);
+        if ((word & 0x7fffffffu) > 0x7f800000u) word = 0x7fc00000u;
+        w->digest = (w->digest ^ word) * 0x100000001b3u;
+    }
+}
+
+static uint64_t page_bytes(const syn_program *p, uint32_t group) {
+    return ((const syn_group *)syn_table(p, SYN_SEC_GROUPS))[group].page_bytes;
 }
 
 static void call_function(world *w, uint32_t index) {
     const syn_function *f = syn_function_at(w->program, index);
     const syn_space *spaces = syn_spaces_of(w->program, f);
-    uint32_t threads = one_in(w->d, 6) ? 2 : 1;
+    uint32_t threads = w->pool ? syn_pool_threads(w->pool) : 1;
     uint64_t scratch_bytes = syn_scratch_bytes(w->program, index, threads);
     double always, most, work = one_in(w->d, 16) ? RARE_WORK : WORK;
     measure(w->program, f, &always, &most);
@@ -199,11 +208,14 @@ static void call_function(world *w, uint32_t index) {
     else memset(call.arena, 0xff, (size_t)call.arena_bytes);
     fill_ids(w, f, &call);
     syn_error error;
-    int code = threads > 1 ? syn_pool_run(two_threads(), w->program, &call, &error)
-                           : syn_run(w->program, &call, &error);
+    int code = w->pool ? syn_pool_run(w->pool, w->program, &call, &error) : syn_run(w->program, &call, &error);
     if (code != error.code) abort();
     if (code) w->counts->refused++;
     else w->counts->calls++;
+    note(w, call.arena, call.arena_bytes);
+    note(w, w->slots, call.slots_bytes);
+    for (uint32_t g = 0; g < SYN_MAX_GROUPS; g++)
+        if (w->pages[g].pool) note(w, w->pages[g].pool, page_bytes(w->program, g) * w->pages[g].pages);
     free_rows(&call);
     free(call.arena);
     free(call.scratch);
@@ -231,9 +243,8 @@ static int make_pages(world *w) {
     return 1;
 }
 
-void fuzz_play(const syn_program *program, dice *d, fuzz_counts *counts) {
-    world w = {.program = program, .d = d, .counts = counts,
-               .max_slots = program->header->max_slots};
+uint64_t fuzz_play(const syn_program *program, dice *d, fuzz_counts *counts, syn_pool *pool) {
+    world w = {.program = program, .d = d, .counts = counts, .pool = pool, .max_slots = program->header->max_slots};
     uint64_t slots_bytes = w.max_slots * program->header->slot_bytes;
     if (slots_bytes <= MOST_BYTES && make_pages(&w)) {
         w.slots = fuzz_bytes(slots_bytes);
@@ -256,4 +267,5 @@ void fuzz_play(const syn_program *program, dice *d, fuzz_counts *counts) {
     }
     free(w.slots);
     free(w.seen);
+    return w.digest;
 }

@@ -80,7 +80,8 @@ def build(
     """Compile the fuzzer against a runtime; only what is under test is traced for coverage."""
     tested = [*(runtime / path.relative_to(RUNTIME) for path in recipe.runtime_sources(tier)), SCAN]
     jobs = [(path, f"fuzzer-no-link,{SANITIZERS}") for path in tested]
-    jobs += [(path, SANITIZERS) for path in [*FUZZ.glob("*.c"), HOST / "pool.c"]]
+    own = [path for path in sorted(FUZZ.glob("*.c")) if path.name != "sweep.c"]
+    jobs += [(path, SANITIZERS) for path in [*own, HOST / "pool.c"]]
     folder.mkdir(parents=True, exist_ok=True)
     objects = [folder / f"{number}.o" for number in range(len(jobs))]
 

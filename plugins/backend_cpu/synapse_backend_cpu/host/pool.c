@@ -105,6 +105,8 @@ syn_pool *syn_pool_create(uint32_t threads) {
     return NULL;
 }
 
+uint32_t syn_pool_threads(const syn_pool *pool) { return pool->threads; }
+
 int syn_pool_run(syn_pool *pool, const syn_program *program, syn_call *call, syn_error *error) {
     uint32_t size = pool->threads > 1 ? syn_team_size(&pool->team, pool->threads, syn_now_ns()) : 1;
     call->thread = 0;

@@ -8,6 +8,7 @@
 typedef struct syn_pool syn_pool;
 /* A pool of `threads` threads, the caller's being one of them; NULL when they cannot be had. */
 syn_pool *syn_pool_create(uint32_t threads);
+uint32_t syn_pool_threads(const syn_pool *pool);
 /* Check a call, run it on all threads, count its positions. Sets the call's threads and barrier. */
 int syn_pool_run(syn_pool *pool, const syn_program *program, syn_call *call, syn_error *error);
 /* Join the threads and free the pool. */

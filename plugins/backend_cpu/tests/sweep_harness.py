@@ -1,0 +1,54 @@
+"""Building and running fuzz/sweep.c: the fuzzer's inputs on one thread and on several."""
+
+from __future__ import annotations
+
+import subprocess
+from collections.abc import Sequence
+from pathlib import Path
+
+from synapse_backend_cpu.native import recipe
+
+from . import fuzz_harness as fuzz
+
+SANITIZERS = {
+    "memory": ("-fsanitize=address,undefined,float-cast-overflow",),
+    "threads": ("-fsanitize=thread",),
+}
+TIERS = {
+    "plain": (),
+    **fuzz.TIERS,
+    "amx": (*fuzz.TIERS["avx512"], "-mamx-tile", "-mamx-int8", "-mamx-bf16"),
+}
+# Vectors are compiled in half the time; Debian's valgrind reads no later form of debug information.
+FLAGS = (*fuzz.FLAGS, "-O1", "-gdwarf-4")
+VALGRIND = ("valgrind", "-q", "--error-exitcode=9", "--leak-check=full")
+SECONDS = 300
+
+
+def build(
+    clang: str,
+    to: Path,
+    tier: recipe.Tier,
+    flags: Sequence[str],
+    plugin: Path = fuzz.PLUGIN,
+) -> Path:
+    """Compile the sweep against a table of kernels, of the plugin or of a copy of it."""
+    tested = [*recipe.runtime_sources(tier), *recipe.host_sources(tier)]
+    # The sweep takes the pool in, to leave threads out.
+    own = [fuzz.FUZZ / name for name in ("world.c", "input.c", "sweep.c")]
+    paths = [*own, *(path for path in tested if path.name != "pool.c")]
+    sources = [plugin / path.relative_to(fuzz.PLUGIN) for path in paths]
+    runtime = plugin / fuzz.RUNTIME.relative_to(fuzz.PLUGIN)
+    command = [clang, *FLAGS, *TIERS[tier.name], *flags, f"-I{runtime}"]
+    command += [*map(str, [*sources, fuzz.SCAN]), "-lpthread", "-o", str(to)]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    return to
+
+
+def run(program: Path, seeds: Path, *before: str) -> subprocess.CompletedProcess[str]:
+    """Play every input, under a tool that is named before."""
+    command = [*before, str(program), *map(str, sorted(seeds.iterdir()))]
+    return subprocess.run(
+        command, capture_output=True, text=True, errors="replace", timeout=SECONDS
+    )

@@ -39,6 +39,7 @@ def main() -> None:
     parser.add_argument("--format", help="hold the big model's matrices in this format")
     parser.add_argument("--draft-format")
     parser.add_argument("--threads", type=int, action="append")
+    parser.add_argument("--draft-threads", type=int, default=1)
     parser.add_argument("--pairs", type=int, default=5)
     parser.add_argument("--documents", type=int, default=8)
     parser.add_argument("--tokens", type=int, default=160)
@@ -49,7 +50,10 @@ def main() -> None:
         with (
             synapse.load(asked.model, format=asked.format, threads=threads, context=512) as model,
             synapse.load(
-                asked.draft, format=asked.draft_format, threads=threads, context=512
+                asked.draft,
+                format=asked.draft_format,
+                threads=min(asked.draft_threads, threads),
+                context=512,
             ) as draft,
         ):
             check_draft(model.decoder, draft.decoder, (model.tokenizer, draft.tokenizer))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import secrets
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -61,7 +60,7 @@ def write_folder(path: Path) -> Iterator[Path]:
     """
     if path.is_symlink() or (path.exists() and not (path.is_dir() and not any(path.iterdir()))):
         raise FileError(path, "is there already; name a folder that is not")
-    part = path.with_name(f".{path.name}.{secrets.token_hex(6)}.part")
+    part = path.with_name(f".{path.name}.{os.urandom(6).hex()}.part")
     try:
         part.mkdir()
     except OSError as error:
@@ -82,7 +81,7 @@ def write_folder(path: Path) -> Iterator[Path]:
 def _open_part(path: Path) -> tuple[Path, BinaryIO]:
     """Open a new part and lock it."""
     while True:
-        part = path.with_name(f".{path.name}.{secrets.token_hex(_HEX_BYTES)}.part")
+        part = path.with_name(f".{path.name}.{os.urandom(_HEX_BYTES).hex()}.part")
         try:
             file = part.open("xb")
         except OSError as error:

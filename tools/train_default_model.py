@@ -8,7 +8,8 @@ does. The same seed, number of steps and threads give the same model on the same
 grammar asks to be remembered is learnt last: `--share` shows more of it.
 
 `--shape wide` trains the bigger model of benchmarks/wide_model, whose rows of 256 and 768 hold
-K-quants; `--device cuda` does it on a GPU.
+K-quants; `--device cuda` does it on a GPU. `--shape big` trains one for benchmarks/draft.py, which
+has the command; it is too big to keep.
 """
 
 from __future__ import annotations
@@ -50,6 +51,15 @@ SHAPES = {
         "head_dim": 32,
         "max_position_embeddings": 512,
     },
+    "big": {
+        "hidden_size": 512,
+        "intermediate_size": 2048,
+        "num_hidden_layers": 4,
+        "num_attention_heads": 8,
+        "num_key_value_heads": 4,
+        "head_dim": 64,
+        "max_position_embeddings": 512,
+    },
 }
 BATCH_TOKENS = 6144
 POOL = 2048
@@ -65,6 +75,11 @@ WARM_UP = 100
 @click.option("--topic", type=click.Choice(list(TOPICS)), default="memory")
 @click.option("--from", "first", type=click.Path(path_type=Path), help="Go on from this model.")
 @click.option("--shape", type=click.Choice(list(SHAPES)), default="default")
+@click.option(
+    "--tokenizer", "spelling", type=click.Path(path_type=Path), help="Its tokenizer.json."
+)
+@click.option("--batch", default=BATCH_TOKENS, help="At most so many tokens a step.")
+@click.option("--bfloat16", is_flag=True, help="Multiply in bfloat16.")
 @click.option("--device", default="cpu", help="A device of torch.")
 def train(
     out: Path,
@@ -75,11 +90,14 @@ def train(
     topic: str,
     first: Path | None,
     shape: str,
+    spelling: Path | None,
+    batch: int,
+    bfloat16: bool,
     device: str,
 ) -> None:
     """Train, and write config, tokenizer and float16 weights into OUT."""
     torch.manual_seed(seed)
-    known = first / "tokenizer.json" if first else None
+    known = spelling or (first / "tokenizer.json" if first else None)
     tokenizer = Tokenizer.from_file(str(known)) if known else train_tokenizer(seed)
     ids = {name: tokenizer.token_to_id(name) for name in (BEGIN, END, STOP)}
     config = Qwen3Config(
@@ -107,9 +125,8 @@ def train(
     documents = training_documents(seed + 1, share, topic)
     while True:
         pools += 1
-        for batch in batches(
-            [tokenizer.encode(d).ids for d in islice(documents, POOL)], seed + step
-        ):
+        encoded = [tokenizer.encode(d).ids for d in islice(documents, POOL)]
+        for tensors in batches(encoded, batch, seed + step):
             done = step / steps
             if step == steps:
                 write_weights(out, model)
@@ -117,12 +134,13 @@ def train(
                 return
             for group in optimiser.param_groups:
                 group["lr"] = rate * schedule(step, done)
-            loss = model(**{name: tensor.to(device) for name, tensor in batch.items()}).loss
+            with torch.autocast(torch.device(device).type, torch.bfloat16, enabled=bfloat16):
+                loss = model(**{name: tensor.to(device) for name, tensor in tensors.items()}).loss
             loss.backward()
             torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
             optimiser.step()
             optimiser.zero_grad(set_to_none=True)
-            step, tokens = step + 1, tokens + int((batch["labels"] >= 0).sum())
+            step, tokens = step + 1, tokens + int((tensors["labels"] >= 0).sum())
             if step % 100 == 0:
                 click.echo(f"step {step} done {done:.2f} loss {loss.item():.4f}", err=True)
             if step % 500 == 0:
@@ -134,12 +152,12 @@ def schedule(step: int, done: float) -> float:
     return min(1.0, (step + 1) / WARM_UP) * (0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * done)))
 
 
-def batches(encoded: list[list[int]], seed: int) -> list[dict[str, torch.Tensor]]:
+def batches(encoded: list[list[int]], tokens: int, seed: int) -> list[dict[str, torch.Tensor]]:
     """Group documents of like length, pad each group, and shuffle the groups."""
     encoded.sort(key=len)
     groups: list[list[list[int]]] = [[]]
     for ids in encoded:
-        if (len(groups[-1]) + 1) * len(ids) > BATCH_TOKENS:
+        if (len(groups[-1]) + 1) * len(ids) > tokens:
             groups.append([])
         groups[-1].append(ids)
     order = torch.randperm(len(groups), generator=torch.Generator().manual_seed(seed))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import glob
 import importlib
 import os
 import re
@@ -45,12 +44,14 @@ class Hub:
 
     def download(self, repository: str, revision: str, files: Sequence[str]) -> Path:
         """Download files that are not in the cache; return the folder of their snapshot."""
+        from glob import escape
+
         self._sweep(repository)
         folder = self.package.snapshot_download(
             repository,
             revision=revision,
             # An empty list would mean none to newer versions and all to older ones.
-            allow_patterns=[glob.escape(file) for file in files] or ["/"],
+            allow_patterns=[escape(file) for file in files] or ["/"],
         )
         return Path(folder)
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import os
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
 from fnmatch import fnmatchcase
 from functools import partial
+from typing import TYPE_CHECKING
 
 import attrs
 import numpy as np
@@ -19,6 +19,9 @@ from synapse_core.graph import Graph, Weight
 from synapse_core.loaders import Checkpoint, FileTensor
 from synapse_core.loaders.written import WrittenTensor
 from synapse_core.passes import Reencoded, Rule, given_format, reencode, relative_error
+
+if TYPE_CHECKING:
+    from concurrent.futures import Future, ThreadPoolExecutor
 
 # Numbers re-encoded at a time by one thread: 4 MB of float32, and some times that in between.
 CHUNK_NUMBERS = 1 << 20

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
 
@@ -91,6 +90,8 @@ def requantize(
         nonlocal done
         done += count
         report(done, total)
+
+    from concurrent.futures import ThreadPoolExecutor
 
     with ThreadPoolExecutor(usable_threads()) as pool:
         put = partial(written, pool=pool, report=progress)

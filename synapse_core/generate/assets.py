@@ -11,7 +11,7 @@ from typing import Any
 
 from synapse_core.errors import FileError, UsageError
 from synapse_core.generate.gguf_vocabulary import assets_of_gguf
-from synapse_core.generate.model_files import TOKENIZER_JSON, text_of
+from synapse_core.generate.model_files import TOKENIZER_JSON, Files, MadeWhenAsked, text_of
 from synapse_core.generate.readers import CORE, claiming_readers, reader_named
 from synapse_core.generate.sentencepiece_model import (
     MOST_MODEL_BYTES,
@@ -43,11 +43,12 @@ READER = "tokenizer.reader"
 
 def read_assets(
     checkpoint: Checkpoint, registry: Registry | None = None, tokenizer: str | None = None
-) -> dict[str, str | bytes]:
+) -> Files:
     """Return the texts of a checkpoint's tokenizer files, by name.
 
-    A GGUF file has its tokenizer inside; whatever lies beside it belongs to others. `registry` and
-    `tokenizer` are as of `read_folder`.
+    A GGUF file has its tokenizer inside; whatever lies beside it belongs to others. Its vocabulary
+    is checked when one of the files is first asked for: a model that only runs ids never does.
+    `registry` and `tokenizer` are as of `read_folder`.
 
     Raises: FileError for a file that is no regular one, too big, or not UTF-8; UsageError for a
     tokenizer that is asked and cannot be this one's.
@@ -57,7 +58,8 @@ def read_assets(
             raise UsageError(
                 f"tokenizer {tokenizer!r} cannot be chosen: {checkpoint.path} has its own inside"
             )
-        return _or_reason(lambda: assets_of_gguf(checkpoint.metadata, checkpoint.path))
+        metadata, path = checkpoint.metadata, checkpoint.path
+        return MadeWhenAsked(lambda: _or_reason(lambda: assets_of_gguf(metadata, path)))
     return read_folder(checkpoint.folder, registry, tokenizer)
 
 

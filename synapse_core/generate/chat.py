@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import signal
-import subprocess
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -98,6 +96,8 @@ class ChatTemplate:
 
     def _ask(self, request: str) -> dict[str, Any]:
         """Run the worker; whatever ends it early is a bound it exceeded."""
+        import subprocess
+
         command = [sys.executable, "-I", "-B", str(WORKER)]
         try:
             # A session of its own: Ctrl-C is for us.
@@ -171,6 +171,8 @@ def _ending(status: int) -> str:
     if status >= 0:
         return f"ended with status {status}"
     try:
+        import signal
+
         return f"was ended by {signal.Signals(-status).name}"
     except ValueError:
         return f"was ended by signal {-status}"

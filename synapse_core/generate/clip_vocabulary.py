@@ -5,8 +5,6 @@ Source: Radford et al. 2021; the file and the order of its tokens are those of O
 
 from __future__ import annotations
 
-import gzip
-import html
 import json
 import re
 import unicodedata
@@ -33,6 +31,8 @@ def read_clip_merges(path: Path) -> list[str]:
 
     Raises: FileError for a file that is no such list or unpacks to too much.
     """
+    import gzip
+
     try:
         with gzip.open(path, "rb") as file:
             data = file.read(MOST_BYTES + 1)
@@ -96,7 +96,9 @@ def clean_caption(text: str) -> str:
     single and letters small. The package ftfy, by which OpenAI cleaned captions, also repairs
     wrongly decoded texts; nothing here does.
     """
-    text = html.unescape(html.unescape(text)).translate(_SPELLINGS)
+    from html import unescape
+
+    text = unescape(unescape(text)).translate(_SPELLINGS)
     text = re.sub(r"\s+", " ", _INVISIBLE.sub("", unicodedata.normalize("NFC", text)))
     return text.strip().lower()
 

@@ -10,7 +10,6 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import attrs
-import msgspec
 
 from synapse_core.errors import FileError, UsageError
 from synapse_core.generate.assets import REFUSED
@@ -29,6 +28,7 @@ from synapse_core.loaders.json_bounds import (
 from synapse_core.loaders.json_parts import array_parts
 
 if TYPE_CHECKING:
+    import msgspec
     from tokenizers import Tokenizer as Engine
 
 # From this size on a file's short parts are tried before its long ones.
@@ -42,11 +42,6 @@ FILE_KEYS = (
 MODEL_KEYS = (
     "type vocab merges dropout unk_token unk_id continuing_subword_prefix end_of_word_suffix"
     " fuse_unk byte_fallback ignore_merges max_input_chars_per_word"
-)
-ABSENT = msgspec.Raw()
-_File, _Model = (
-    msgspec.defstruct(kind, [(key, msgspec.Raw, ABSENT) for key in keys.split()])
-    for kind, keys in (("object", FILE_KEYS), ("model", MODEL_KEYS))
 )
 BYTE_TOKEN = re.compile(r"<0x([0-9A-Fa-f]{2})>")
 SPACE_MARK = "▁"
@@ -173,13 +168,15 @@ def checked_spec(data: bytes, name: str) -> dict[str, Any]:
     """
     if len(data) > TOKENIZER.file:
         raise FileError(name, f"has {len(data)} bytes; at most {TOKENIZER.file} are read")
+    import msgspec
+
     try:
         with uncollected():
-            parts = _fields(msgspec.Raw(data), _File, name)
+            parts = _fields(msgspec.Raw(data), FILE_KEYS, name)
             model, merges = parts.pop("model", None), None
             fields: dict[str, msgspec.Raw] = {}
             if model is not None and _opens_with(model, b"{"):
-                fields = _fields(model, _Model, name)
+                fields = _fields(model, MODEL_KEYS, name)
                 merges = fields.pop("merges", None)
             check_values(name, [*parts.values(), *fields.values()], TOKENIZER_VALUES)
             spec = {key: msgspec.json.decode(part) for key, part in parts.items()}
@@ -194,13 +191,16 @@ def checked_spec(data: bytes, name: str) -> dict[str, Any]:
     return spec
 
 
-def _fields(part: msgspec.Raw, kind: type[msgspec.Struct], name: str) -> dict[str, msgspec.Raw]:
+def _fields(part: msgspec.Raw, keys: str, name: str) -> dict[str, msgspec.Raw]:
     """Return the fields of an object that are known, unparsed; the others may be small."""
+    import msgspec
+
+    kind = msgspec.defstruct("object", [(key, msgspec.Raw, msgspec.Raw()) for key in keys.split()])
     found = msgspec.structs.asdict(msgspec.json.decode(part, type=kind))
     known = {key: value for key, value in found.items() if len(memoryview(value))}
     others = len(memoryview(part)) - sum(len(memoryview(value)) for value in known.values())
     if others > LARGE:
-        what = "model" if kind is _Model else None
+        what = "model" if keys is MODEL_KEYS else None
         raise FileError(name, f"{others} bytes are no part of a tokenizer", field=what)
     return known
 

@@ -8,6 +8,7 @@ from pathlib import Path
 import attrs
 
 from synapse_core.errors import FileError
+from synapse_core.loaders.gguf_texts import LENGTH_BYTES, find_texts
 
 U32 = struct.Struct("<I")
 U64 = struct.Struct("<Q")
@@ -100,13 +101,17 @@ class Cursor:
     def texts(self, field: str, count: int, into: list[str] | None) -> None:
         """Read `count` texts, into a list or, to check them, into nothing.
 
-        A vocabulary is long, so that this does by hand what `text` does.
+        A vocabulary is long, so that this does by hand what `text` does, behind what is found
+        all at once.
 
         Raises: FileError as `text` does, naming the index.
         """
         view, end, unpack = self.view, len(self.view), U64.unpack_from
-        position = self.position
-        for index in range(count):
+        starts, position = find_texts(view, self.position, count)
+        if into is not None and len(starts):
+            ends = [*(starts[1:] - LENGTH_BYTES).tolist(), position]
+            into += [str(view[a:b], "utf-8") for a, b in zip(starts.tolist(), ends, strict=True)]
+        for index in range(len(starts), count):
             start = position + 8
             length = unpack(view, position)[0] if start <= end else MOST_TEXT_BYTES + 1
             position = start + length

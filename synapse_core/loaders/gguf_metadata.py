@@ -83,11 +83,21 @@ class GgufMetadata(Mapping[str, Any]):
             value = self._values[key] = _items(self.cursor, key, value)
         return value
 
+    def __contains__(self, key: object) -> bool:
+        return key in self._values
+
     def __iter__(self) -> Iterator[str]:
         return iter(self._values)
 
     def __len__(self) -> int:
         return len(self._values)
+
+    def texts_at(self, key: str) -> int | None:
+        """Return how many texts an array has, without making them; None for another value."""
+        value = self._values.get(key)
+        if isinstance(value, ArrayPlace):
+            return value.count if value.kind == TEXT else None
+        return _count_texts(value)
 
     def add(self, key: str, kind: int, offset: int, value: Any) -> None:
         """Take a value, or the place of an array.
@@ -102,6 +112,18 @@ class GgufMetadata(Mapping[str, Any]):
     def error(self, key: str, problem: str) -> FileError:
         """Return the error of a key, with the byte where its value begins."""
         return self.cursor.error(f"key {key!r}", problem, self.offsets.get(key))
+
+
+def count_texts(metadata: Mapping[str, Any], key: str) -> int | None:
+    """Return how many texts the array under `key` has; None where it holds anything else."""
+    if isinstance(metadata, GgufMetadata):
+        return metadata.texts_at(key)
+    return _count_texts(metadata.get(key))
+
+
+def _count_texts(value: Any) -> int | None:
+    is_one = isinstance(value, list) and all(isinstance(text, str) for text in value[:1])
+    return len(value) if is_one else None
 
 
 def check_version(cursor: Cursor) -> None:

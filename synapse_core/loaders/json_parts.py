@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import msgspec
 import numpy as np
+
+if TYPE_CHECKING:
+    import msgspec
 
 PART_BYTES = 1 << 18
 
@@ -18,6 +20,8 @@ def array_parts(array: msgspec.Raw, size: int = PART_BYTES) -> Iterator[list[Any
 
     Raises: UnicodeDecodeError for a text that is not UTF-8.
     """
+    import msgspec
+
     data = np.frombuffer(memoryview(array), np.uint8)[1:-1]
     begin, taken = 0, size
     while begin < data.size:

@@ -8,7 +8,6 @@ picture shows at a glance what waits in memory, and for how long.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from html import escape
 
 import attrs
 
@@ -37,6 +36,8 @@ class _Box:
 
 def as_svg(graph: Graph) -> str:
     """Return the graph as an SVG document."""
+    from html import escape
+
     parts: list[str] = []
     rows = 0
     for number, function in enumerate(graph.functions.values()):
@@ -89,6 +90,8 @@ def _size(tensor: Tensor) -> str:
 
 
 def _draw(row: int, box: _Box) -> str:
+    from html import escape
+
     y = _y(row)
     return (
         f'<rect class="{box.style}" x="{LEFT}" y="{y}" width="{WIDTH}" height="{BOX}" rx="4"/>'

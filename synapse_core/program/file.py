@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from pathlib import Path
 
@@ -92,11 +91,13 @@ def all_segments(program: Program) -> list[np.ndarray]:
 
 def damaged_segments(program: Program) -> list[str]:
     """Return the names of inline segments whose SHA-256 is not the one recorded."""
+    from hashlib import sha256
+
     names = program.host.get("segments", [])
     damaged: list[str] = []
     records = section_of(program.image, "segments")
     for number, (record, data) in enumerate(zip(records, all_segments(program), strict=True)):
         inline = record["kind"] == r.SEGMENT_INLINE
-        if inline and hashlib.sha256(data.data).digest() != bytes(record["sha256"]):
+        if inline and sha256(data.data).digest() != bytes(record["sha256"]):
             damaged.append(str(names[number]) if number < len(names) else str(number))
     return damaged

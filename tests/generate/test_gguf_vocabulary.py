@@ -195,6 +195,23 @@ def test_refusal_waits_until_a_text_is_asked_for(tmp_path: Path) -> None:
     assert caught.value.exit_code == 3
 
 
+def test_vocabulary_is_looked_at_once_and_not_before_a_file_is_asked_for(tmp_path: Path) -> None:
+    class Counted(dict[str, Any]):
+        asked = 0
+
+        def get(self, key: str, default: Any = None) -> Any:
+            self.asked += key == "tokenizer.ggml.tokens"
+            return super().get(key, default)
+
+    metadata = Counted(scored())
+    files = read_assets(checkpoint(metadata, tmp_path / "m.gguf"))
+    assert metadata.asked == 0
+    assert "tokenizer.json" in files
+    assert {*files} == {"tokenizer.json", "tokenizer_config.json", "generation_config.json"}
+    assert load_tokenizer(files).encode("a", special=False) == [261]
+    assert metadata.asked == 1
+
+
 def model_file() -> bytes:
     """A tokenizer.model of six pieces, BPE."""
 

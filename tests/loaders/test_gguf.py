@@ -13,10 +13,10 @@ import pytest
 
 from synapse_core.errors import FileError
 from synapse_core.formats import format_named
-from synapse_core.loaders import GGUF, Checkpoint
+from synapse_core.loaders import GGUF, Checkpoint, count_texts
 from synapse_core.loaders.gguf_tensors import REMOVED, TYPES
 from synapse_core.plugins import default_host
-from synapse_core.testing.gguf_bytes import GgufBytes, TensorBytes, number, text_value, texts
+from synapse_core.testing.gguf_bytes import GgufBytes, TensorBytes, array, number, text_value, texts
 
 Kind = gguf.GGUFValueType
 NUMBERS: dict[Kind, tuple[Any, ...]] = {
@@ -203,6 +203,23 @@ def test_an_array_becomes_a_list_once_and_when_asked(tmp_path: Path) -> None:
     metadata = GGUF.open(tmp_path / "x.gguf").metadata
     assert list(metadata) == ["a"]
     assert metadata["a"] is metadata["a"]
+
+
+def test_texts_are_counted_and_looked_for_without_being_made(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = GgufBytes().set(a=texts(["x", "y"]), b=array("u32", bytes(8), 2), c=text_value("x"))
+    (tmp_path / "x.gguf").write_bytes(file.encode())
+    metadata = GGUF.open(tmp_path / "x.gguf").metadata
+    monkeypatch.delattr("synapse_core.loaders.gguf_metadata._items")
+    assert "a" in metadata
+    assert "d" not in metadata
+    assert [count_texts(metadata, key) for key in "abcd"] == [2, None, None, None]
+
+
+def test_texts_of_a_plain_mapping_are_counted_too() -> None:
+    assert count_texts({"a": ["x", "y"], "b": [1], "c": "x"}, "a") == 2
+    assert count_texts({"b": [1], "c": "x"}, "b") is None
 
 
 def test_a_file_is_claimed_by_its_name_or_its_first_bytes(tmp_path: Path) -> None:

@@ -27,6 +27,7 @@ from synapse_core.families import (
     Part,
     stacked,
 )
+from synapse_core.loaders import count_texts
 from synapse_model_decoder.gguf_rope import MAGNITUDE, ROPE_FACTORS, TYPE, read_rope
 from synapse_model_decoder.hf import Sizes, attention, attention_options, plain_layer
 from synapse_model_decoder.hf_rope import TRAINED, stretched_context
@@ -191,11 +192,11 @@ def read_vocabulary(read: Fields, arch: str) -> int:
     found = read.whole(key, most=MOST_VOCABULARY, default=rows)
     if found != rows:
         raise read.error(key, f"found {found}, tensor {TABLE!r} has {rows} rows")
-    tokens = read.values.get(TOKENS, [])
-    if not isinstance(tokens, list) or not all(isinstance(token, str) for token in tokens[:1]):
+    tokens = count_texts(read.values, TOKENS) if TOKENS in read.values else 0
+    if tokens is None:
         raise read.error(TOKENS, "expected an array of texts")
-    if len(tokens) > rows:
-        raise read.error(TOKENS, f"has {len(tokens)} texts, tensor {TABLE!r} has {rows} rows")
+    if tokens > rows:
+        raise read.error(TOKENS, f"has {tokens} texts, tensor {TABLE!r} has {rows} rows")
     return rows
 
 

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from platformdirs import user_cache_path
-
 from synapse_backend_cpu.native import recipe
 from synapse_core.errors import Unavailable
 
@@ -28,17 +26,21 @@ def compiled(library: recipe.Library) -> Path:
 
     Raises: Unavailable when there is no compiler, or it refuses the source.
     """
-    for folder in (PACKAGED, cache_folder()):
-        if (folder / library.file).is_file():
-            return folder / library.file
+    if (PACKAGED / library.file).is_file():
+        return PACKAGED / library.file
+    cached = cache_folder() / library.file
+    if cached.is_file():
+        return cached
     try:
-        return recipe.build(library.sources, library.options, cache_folder() / library.file)
+        return recipe.build(library.sources, library.options, cached)
     except recipe.CompileError as error:
         raise Unavailable(str(error)) from error
 
 
 def cache_folder() -> Path:
     """Return the folder for compiled kernels, private to the user."""
+    from platformdirs import user_cache_path
+
     folder = user_cache_path("synapse") / "kernels"
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     return folder

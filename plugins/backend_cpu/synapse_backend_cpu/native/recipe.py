@@ -9,11 +9,9 @@ import hashlib
 import importlib.util
 import os
 import platform
-import subprocess
 import sys
-import sysconfig
-import tempfile
 from collections.abc import Iterable, Sequence
+from importlib.machinery import EXTENSION_SUFFIXES
 from pathlib import Path
 from typing import NamedTuple
 
@@ -108,7 +106,7 @@ class Library(NamedTuple):
 def host_target() -> str | None:
     """Return the compiler's name for this machine; None where the runtime has no host yet."""
     system = platform.system()
-    if system == "Linux" and "musl" in (sysconfig.get_config_var("SOABI") or ""):
+    if system == "Linux" and "musl" in EXTENSION_SUFFIXES[0]:
         system = "Linux musl"
     return TARGETS.get((system, platform.machine()))
 
@@ -188,6 +186,9 @@ def build(sources: Sequence[Path], options: Sequence[str], output: Path) -> Path
             f"{sources[0].name} must be compiled and there is no compiler:"
             " pip install 'synapse[kernels]'"
         )
+    import subprocess
+    import tempfile
+
     # The linker writes the file's name into some libraries.
     with tempfile.TemporaryDirectory(prefix=".build-", dir=output.parent) as folder:
         part = Path(folder) / output.name

@@ -1,9 +1,9 @@
 """Matrix products alone, beside loops that do nothing but multiply or read.
 
-    python benchmarks/products.py --rows 512 --threads 2 --format q4_0 --format q8_0
+    python benchmarks/products.py --rows 512 --format q4_0 --format q8_0
 
-A program of linear ops, 1024 to 3072 columns and back, through the runtime as a model's go. Many rows
-are measured against VPDPBUSD, the integer product's own instruction, one row against reading.
+A program of linear ops, 1024 to 3072 columns and back, through the runtime as a model's go. Many
+rows are measured against VPDPBUSD, the integer product's own instruction, one against reading.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ NARROW, WIDE = 1024, 3072
 
 
 def products(format: str, count: int, pairs: int) -> Case:
-    """A chain of products of `count` rows, long enough for a call's own work to be little beside."""
+    """A chain of products of `count` rows; `pairs` so many that a call's own work is little."""
     g = GraphBuilder(finder())
     f = g.function("f")
     x = f.input("x", TensorType(f.space("tokens"), NARROW))

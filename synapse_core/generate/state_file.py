@@ -24,7 +24,7 @@ MAGIC = b"SYNSTATE"
 VERSION = 1
 CHECK_BYTES = 32
 BLOCK_BYTES = 1 << 20
-MOST_TOKENS, MOST_PARTS = 1 << 24, 1 << 16
+MOST_TOKENS, MOST_PARTS = 1 << 22, 1 << 16
 HEADER = np.dtype(
     [
         ("magic", "S8"),

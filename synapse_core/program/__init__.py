@@ -5,13 +5,15 @@ from synapse_core.program.file import all_segments, damaged_segments, open_progr
 from synapse_core.program.identity import program_digest
 from synapse_core.program.image import aligned_zeros, header_of
 from synapse_core.program.lower import lower
-from synapse_core.program.records import NO_PAGE, PAGE_ROWS, SECTION_NAMES
+from synapse_core.program.records import KV_CODES, NO_PAGE, PAGE_ROWS, SECTION_NAMES, STATE_KV
 from synapse_core.program.tables import FunctionTable, Port, Tables, functions_of
 
 __all__ = [
+    "KV_CODES",
     "NO_PAGE",
     "PAGE_ROWS",
     "SECTION_NAMES",
+    "STATE_KV",
     "FunctionTable",
     "Limits",
     "Port",

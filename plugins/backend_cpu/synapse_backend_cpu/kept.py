@@ -9,8 +9,7 @@ import numpy as np
 
 from synapse_backend_cpu.pages import PageTable
 from synapse_core.formats import format_named
-from synapse_core.program import PAGE_ROWS, Tables
-from synapse_core.program.records import KV_CODES, STATE_KV
+from synapse_core.program import KV_CODES, PAGE_ROWS, STATE_KV, Tables
 
 KV_NAMES = {code: name for name, code in KV_CODES.items()}
 

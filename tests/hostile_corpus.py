@@ -25,6 +25,7 @@ from synapse_core.testing.gguf_bytes import (
     text_value,
     texts,
 )
+from tests.generate.hostile_states import heavy_states, sound_of, state_lies
 from tests.generate.hostile_templates import GOOD, bombs
 from tests.generate.hostile_tokenizers import (
     NORMALIZER,
@@ -43,6 +44,7 @@ from tests.loaders.test_gguf_hostile import LIES
 from tests.loaders.test_safetensors import DESCRIPTORS, HEADERS
 
 INSPECT, RUN, CHAT, IMPORT = "inspect", "run", "chat", "import-pt"
+CACHE = "prompt.cache"
 PT_INDEX, PT_SHARD = "pytorch_model.bin.index.json", "pytorch_model-00001-of-00001.bin"
 READERS = {
     "gguf": INSPECT,
@@ -57,6 +59,7 @@ READERS = {
     "pickle": IMPORT,
     "pt index": IMPORT,
     "gguf keys": INSPECT,
+    "prompt cache": RUN,
 }
 # A config.json that is a GGUF file's keys, as `quantize` writes it.
 KEYS: dict[str, Any] = {
@@ -110,7 +113,8 @@ class Case:
             CHAT: ["-n", "1", "--backend", "numpy"],
             IMPORT: ["-o", str(folder / "out.safetensors")],
         }
-        return [verb, str(place), *rest.get(verb, [])]
+        cache = ["--prompt-cache", str(folder / CACHE)] if self.file == CACHE else []
+        return [verb, str(place), *rest.get(verb, []), *cache]
 
 
 def plain(value: object) -> bytes:
@@ -299,6 +303,8 @@ def light(canary: str) -> Iterator[Case]:
         yield Case("template", name, file, data, "chat_template")
     for name, (data, _) in hostile_files(Path(canary)).items():
         yield Case("pickle", name, "m.pth", data)
+    for name, data, field in state_lies():
+        yield Case("prompt cache", name, CACHE, data, field)
 
 
 def json_bombs(size: int) -> Iterator[tuple[str, bytes]]:
@@ -345,6 +351,9 @@ def heavy(reader: str) -> Iterator[Case]:
         yield Case(reader, "long", "chat_template.jinja", b"x" * (1 << 20), "chat_template")
         yield Case(reader, "longer", "chat_template.jinja", b"x" * (9 << 20))
         yield from heavy_vocabularies()
+    if reader == "prompt cache":
+        for name, data in heavy_states():
+            yield Case(reader, name, CACHE, data)
     if reader == "pickle":
         for name, (data, _) in hostile_files(Path("canary")).items():
             if len(data) > 1 << 20:
@@ -487,6 +496,8 @@ def controls(sound: dict[str, bytes]) -> Iterator[Case]:
     keys = plain({"synapse.gguf": 1, "keys": KEYS})
     weights = {"model.safetensors": save(numbers_of_keys())}
     yield Case("gguf keys", "sound", "config.json", keys, beside=weights)
+    folder = Path(sound["config.json"].decode()).parent
+    yield Case("prompt cache", "sound", CACHE, sound_of(folder))
     yield Case("gguf", "sound", "m.gguf", gguf_model().encode())
     yield Case("gguf", "sound with a tokenizer", "m.gguf", talking_gguf().encode())
     yield Case("template", "gguf", "m.gguf", talking_gguf().encode())

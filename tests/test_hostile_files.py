@@ -42,6 +42,7 @@ LEAST = {
     "pickle": 120,
     "pt index": 20,
     "gguf keys": 40,
+    "prompt cache": 40,
 }
 
 Found = dict[str, Any]

@@ -23,6 +23,7 @@ from synapse_core.generate import (
     Guesser,
     Guide,
     Message,
+    PromptCache,
     RepetitionPenalty,
     Sampler,
     Tokenizer,
@@ -108,6 +109,7 @@ class Model:
         logprobs: int | None = None,
         overflow: str = "stop",
         guesser: Guesser | None = None,
+        prompt_cache: PromptCache | None = None,
         schema: str | Mapping[str, Any] | None = None,
         grammar: str | None = None,
         stopped: Callable[[], bool] = lambda: False,
@@ -119,7 +121,8 @@ class Model:
         kept for each one. `overflow` "error" raises when the context is full, "stop" ends. With a
         `guesser` (`PromptLookup`, `DraftModel`) the same tokens come sooner where it guesses well;
         the model must be loaded with `output_rows` for its guesses. With a JSON `schema`, or a
-        `grammar` in Lark's notation, an answer that ends by itself is of that form.
+        `grammar` in Lark's notation, an answer that ends by itself is of that form. A
+        `prompt_cache` of this model notes the prompt; its `write()` keeps it in its file.
 
         Raises: UsageError; FileError when messages are given and the chat template fails.
         """
@@ -147,7 +150,15 @@ class Model:
             overflow=overflow,
             guesser=guesser,
             guide=self._guide(schema, grammar),
+            cache=prompt_cache,
         )
+
+    def prompt_cache(self, path: str | Path) -> PromptCache:
+        """Open a file of a computed prompt: what it holds is not computed again.
+
+        Raises: FileError for one that is damaged, or of another model, KV type or runtime.
+        """
+        return PromptCache.open(self.decoder, self.built.program, Path(path))
 
     def _guide(self, schema: str | Mapping[str, Any] | None, grammar: str | None) -> Guide | None:
         if schema is not None and grammar is not None:

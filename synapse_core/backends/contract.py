@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Protocol
 
 import attrs
@@ -53,6 +53,32 @@ class Session(Protocol):
 
     def release(self, slot: int) -> None:
         """Forget a slot and free its pages."""
+        ...
+
+    @property
+    def state_form(self) -> str:
+        """What saved states are bound to besides the program: at most 64 ASCII characters.
+
+        Two sessions of one program and form compute the same bits and read each other's states.
+        """
+        ...
+
+    def save_state(self, slot: int, positions: int) -> list[np.ndarray]:
+        """Return what a slot remembers of its first positions, as parts of bytes, (n,) uint8 each.
+
+        It says nothing of other slots, nor of where in memory the states lie.
+
+        Raises: UsageError for no positions or more than the slot has seen; for fewer where it
+        cannot go back, that is where a state is recurrent or has a window.
+        """
+        ...
+
+    def load_state(self, slot: int, positions: int, parts: Sequence[np.ndarray]) -> None:
+        """Make a slot remember what was saved; what it knew before is forgotten.
+
+        Raises: UsageError when the parts are not as long as those of so many positions, or there
+        is no such slot or position; the slot is untouched then.
+        """
         ...
 
     def close(self) -> None:

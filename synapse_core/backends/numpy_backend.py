@@ -8,13 +8,14 @@ kernels.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import attrs
 import numpy as np
 
 from synapse_core.backends.calls import check_ids, check_rows, count_rows, take_inputs
 from synapse_core.backends.contract import Executable
+from synapse_core.backends.kept import check_loaded, check_parts, check_saved
 from synapse_core.backends.numpy_states import RecurrentState, State, make_state
 from synapse_core.backends.numpy_steps import Step, steps_of_graph, steps_of_program
 from synapse_core.errors import UsageError
@@ -98,6 +99,33 @@ class NumpySession:
         for state in self.states.values():
             state.forget(slot)
         self.counts.pop(slot, None)
+
+    @property
+    def state_form(self) -> str:
+        """See `Session.state_form`."""
+        return f"numpy {'truth' if self.truth else 'named'}"
+
+    def save_state(self, slot: int, positions: int) -> list[np.ndarray]:
+        """Return what a slot remembers; see `Session.save_state`."""
+        types = self._state_types()
+        goes_back = all(t.kind != "recurrent" and not t.window for t in types.values())
+        check_saved(slot, positions, self.counts.get(slot, 0), goes_back)
+        return [self.states[name].save(slot, positions) for name in types]
+
+    def load_state(self, slot: int, positions: int, parts: Sequence[np.ndarray]) -> None:
+        """Make a slot remember what was saved; see `Session.load_state`."""
+        types = self._state_types()
+        new = {name: make_state(type, self.kv) for name, type in types.items()}
+        most = max((p for f in self.functions.values() for p in f.max_position.values()), default=0)
+        check_loaded(slot, self.slots, positions, most)
+        check_parts(parts, [state.saved_bytes(positions) for state in new.values()])
+        for (name, state), part in zip(new.items(), parts, strict=True):
+            self.states.setdefault(name, state).load(slot, positions, part)
+        self.counts[slot] = positions
+
+    def _state_types(self) -> dict[str, StateType]:
+        found = [_states_in(steps) for steps in self.steps.values()]
+        return {name: type for states in found for name, type in states.items()}
 
     def close(self) -> None:
         """Forget everything."""

@@ -43,6 +43,20 @@ class KvState:
         """Forget a slot."""
         self.slots.pop(slot, None)
 
+    def save(self, slot: int, positions: int) -> np.ndarray:
+        """Return the bytes of a slot's first positions, keys before values."""
+        k, v = self.keys_values(slot, positions)
+        return np.concatenate([k.ravel(), v.ravel()]).astype("<f4").view(np.uint8)
+
+    def load(self, slot: int, positions: int, part: np.ndarray) -> None:
+        """Take back what `save` gave."""
+        k, v = np.split(part.view("<f4").astype(np.float32), [positions * self.type.width])
+        self.slots[slot] = (k.reshape(positions, -1), v.reshape(positions, -1))
+
+    def saved_bytes(self, positions: int) -> int:
+        """Return how long `save`'s answer is."""
+        return 4 * positions * (self.type.width + self.type.width_v)
+
     def _rounded(self, values: np.ndarray) -> np.ndarray:
         format = format_named(self.kv)
         return format.decode(format.encode(values), values.shape[1])
@@ -68,6 +82,18 @@ class RecurrentState:
     def forget(self, slot: int) -> None:
         """Forget a slot: zeros again."""
         self.slots.pop(slot, None)
+
+    def save(self, slot: int, positions: int) -> np.ndarray:
+        """Return the bytes of a slot's numbers."""
+        return self.memory(slot).astype("<f4").view(np.uint8)
+
+    def load(self, slot: int, positions: int, part: np.ndarray) -> None:
+        """Take back what `save` gave."""
+        self.slots[slot] = part.view("<f4").astype(np.float32)
+
+    def saved_bytes(self, positions: int) -> int:
+        """Return how long `save`'s answer is."""
+        return 4 * self.type.width
 
 
 State = KvState | RecurrentState

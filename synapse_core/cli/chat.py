@@ -17,6 +17,7 @@ from synapse_core.cli.options import (
     format_options,
     model_argument,
     open_model,
+    prompt_cache_option,
     sampling_options,
     tokenizer_option,
     verbose_option,
@@ -26,7 +27,7 @@ from synapse_core.cli.stream import Interrupts, use_utf8, write_pieces
 
 if TYPE_CHECKING:
     from synapse_core.api import Model
-    from synapse_core.generate import ChatTemplate, Guesser, RepetitionPenalty, Sampler
+    from synapse_core.generate import ChatTemplate, Guesser, PromptCache, RepetitionPenalty, Sampler
 
 INTERRUPTED = 130
 # The least room an answer should have; older exchanges make way for it.
@@ -39,12 +40,14 @@ LEAST_ROOM = 32
 @sampling_options
 @guess_options
 @backend_options
+@prompt_cache_option
 @tokenizer_option
 @format_options
 @verbose_option
 def chat(
     model: Path | None,
     system: str | None,
+    prompt_cache: Path | None,
     count: int,
     lookup: bool,
     draft: Path | None,
@@ -85,19 +88,27 @@ def chat(
             penalty=chosen.penalty(loaded),
             stop=chosen.stops(loaded),
             guesser=guesser,
+            cache=None if prompt_cache is None else loaded.prompt_cache(prompt_cache),
         )
-        talk.reset()
-        while (line := read_line()) is not None:
-            match line.strip():
-                case "":
-                    continue
-                case "/exit":
+        _converse(talk)
+        if talk.cache is not None:
+            talk.cache.write()
+
+
+def _converse(talk: Conversation) -> None:
+    """Answer line after line until the input ends, /exit comes or nobody reads any more."""
+    talk.reset()
+    while (line := read_line()) is not None:
+        match line.strip():
+            case "":
+                continue
+            case "/exit":
+                return
+            case "/reset":
+                talk.reset()
+            case text:
+                if not talk.answer(text):
                     return
-                case "/reset":
-                    talk.reset()
-                case text:
-                    if not talk.answer(text):
-                        return
 
 
 @attrs.define
@@ -114,6 +125,7 @@ class Conversation:
     penalty: RepetitionPenalty = attrs.field(kw_only=True)
     stop: tuple[str, ...] = ()
     guesser: Callable[[], Guesser | None] = lambda: None
+    cache: PromptCache | None = None
 
     def reset(self) -> None:
         """Forget everything but the instructions."""
@@ -140,6 +152,7 @@ class Conversation:
                 penalty=self.penalty,
                 guesser=self.guesser(),
                 stop=self.stop,
+                cache=self.cache,
             )
             read = write_pieces(generation) and write_pieces(["\n"])
         if generation.text:

@@ -110,6 +110,15 @@ def sampling_options(command: Command) -> Command:
     return _all(options, command)
 
 
+def prompt_cache_option(command: Command) -> Command:
+    """Add where the computed prompt is kept."""
+    return click.option(
+        "--prompt-cache",
+        type=click.Path(path_type=Path),
+        help="Keep the computed prompt in this file; what it holds is not computed again.",
+    )(command)
+
+
 def tokenizer_option(command: Command) -> Command:
     """Add which tokenizer reads the model's files."""
     help = "Which reads the model's files, where several could: core, or a plugin's by name."

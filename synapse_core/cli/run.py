@@ -18,6 +18,7 @@ from synapse_core.cli.options import (
     format_options,
     model_argument,
     open_model,
+    prompt_cache_option,
     sampling_options,
     tokenizer_option,
     verbose_option,
@@ -63,6 +64,7 @@ SILENCE_S = 0.2
 @click.option(
     "--grammar", type=click.File(), help="Answer by the Lark grammar in this file (synapse[guide])."
 )
+@prompt_cache_option
 @tokenizer_option
 @format_options
 @json_option
@@ -75,6 +77,7 @@ def run(
     logprobs: int | None,
     schema: TextIO | None,
     grammar: TextIO | None,
+    prompt_cache: Path | None,
     count: int,
     lookup: bool,
     draft: Path | None,
@@ -109,6 +112,7 @@ def run(
     ):
         chosen = Sampling(**sampling)
         sampler, penalty = chosen.make(loaded), chosen.penalty(loaded)
+        cache = None if prompt_cache is None else loaded.prompt_cache(prompt_cache)
         answer = loaded.generate(
             text,
             max_tokens=count,
@@ -119,6 +123,7 @@ def run(
             logprobs=logprobs,
             overflow=overflow,
             guesser=guesser(),
+            prompt_cache=cache,
             schema=None if schema is None else schema.read(),
             grammar=None if grammar is None else grammar.read(),
             stopped=interrupts.stopped,
@@ -130,6 +135,8 @@ def run(
             if echo:
                 write_pieces([text])
             _write(answer)
+        if cache is not None:
+            cache.write()
         if verbose or (sys.stderr.isatty() and not as_json):
             click.echo(f"{_seed(sampler)}{answer.summary()}", err=True)
         if interrupts.asked:

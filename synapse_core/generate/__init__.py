@@ -20,6 +20,7 @@ from synapse_core.generate.loop import (
 from synapse_core.generate.open_tokenizer import has_tokenizer, open_tokenizer
 from synapse_core.generate.penalty import RepetitionPenalty
 from synapse_core.generate.preprocessor import Preprocessor
+from synapse_core.generate.prompt_cache import PromptCache
 from synapse_core.generate.readers import TokenizerReader, claiming_readers, reader_files
 from synapse_core.generate.sampler import Greedy, Random, Sampler, make_sampler
 from synapse_core.generate.sentencepiece_model import assets_of_sentencepiece
@@ -47,6 +48,7 @@ __all__ = [
     "JsonTokenizer",
     "Message",
     "Preprocessor",
+    "PromptCache",
     "PromptLookup",
     "Random",
     "RepetitionPenalty",

@@ -166,6 +166,19 @@ class Decoder:
                 yield rows[-asked:]
             start += size
 
+    def save(self, count: int) -> list[np.ndarray]:
+        """Return what the slot remembers of its first `count` ids; see `Session.save_state`."""
+        return self.session.save_state(self.slot, count)
+
+    def restore(self, ids: Sequence[int], parts: Sequence[np.ndarray]) -> None:
+        """Make the slot have seen just `ids`, from what `save` gave of them.
+
+        Raises: UsageError when the parts do not fit, or for an id that the model does not have.
+        """
+        self.check(ids)
+        self.session.load_state(self.slot, len(ids), parts)
+        self.seen, self._begun, self._saved = list(ids), len(ids), False
+
     def check(self, ids: Sequence[int]) -> None:
         """Raise UsageError for no ids or one out of range."""
         if not ids:

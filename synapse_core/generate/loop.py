@@ -15,6 +15,7 @@ from synapse_core.generate.guess import Guesser
 from synapse_core.generate.guide import Guide
 from synapse_core.generate.logprobs import TokenLogprob
 from synapse_core.generate.penalty import RepetitionPenalty
+from synapse_core.generate.prompt_cache import PromptCache
 from synapse_core.generate.sampler import Sampler
 from synapse_core.generate.stops import StopStrings
 from synapse_core.generate.tokenizer import Stream, Tokenizer
@@ -37,7 +38,8 @@ class Generation:
     ends before; `stop_string` is the one that came. `top_logprobs` fills `logprobs`, one for each
     of `tokens` with so many likeliest. `overflow` "stop" ends the answer when the context is full,
     "error" raises. A `guesser` says what may come: the answer is the same, sooner. A
-    `guide` lets through only what an answer of its form has; it serves one answer.
+    `guide` lets through only what an answer of its form has; it serves one answer. A `cache`
+    keeps the prompt, computed, for `cache.write()`.
 
     Units: prefill_s, decode_s in seconds.
     """
@@ -56,6 +58,7 @@ class Generation:
     overflow: str = "stop"
     guesser: Guesser | None = None
     guide: Guide | None = None
+    cache: PromptCache | None = None
     tokens: list[int] = attrs.field(factory=list, init=False)
     text: str = attrs.field(default="", init=False)
     logprobs: list[TokenLogprob] = attrs.field(factory=list, init=False)
@@ -111,6 +114,8 @@ class Generation:
         ends = self.tokenizer.special.ends if self.tokenizer else frozenset()
         begun = self.clock()
         known = self.decoder.common(self.prompt)
+        if self.cache is not None:
+            self.cache.prepare(self.prompt, self.stopped)
         logits = self.decoder.prefill(self.prompt, stopped=self.stopped)
         self.prefill_s = self.clock() - begun
         self.prefilled = len(self.prompt) - known

@@ -70,6 +70,11 @@ class BackendContract:
         """A copied slot continues as the original does, and neither disturbs the other."""
         contracts.require_copied_state_goes_on(backend)
 
+    @pytest.mark.parametrize("kv", contracts.KV_TYPES)
+    def test_saved_state_goes_on_alike(self, backend: Backend, kv: str) -> None:
+        """A slot that is loaded goes on as the one that was saved, whatever else there was."""
+        contracts.require_saved_state_goes_on(backend, kv)
+
     def test_smaller_position_truncates(self, backend: Backend) -> None:
         """Going back to a position forgets what came after."""
         contracts.require_smaller_position_truncates(backend)

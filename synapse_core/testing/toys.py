@@ -34,7 +34,8 @@ def toys(scan: Op) -> tuple[Case, ...]:
 
 def causal_decoder(format: str = "f32", kv: str = "f16") -> Case:
     """Two blocks with grouped queries, qk-norm, rope, a window in the second, a tied head."""
-    vocabulary, width, heads, kv_heads, head_dim, hidden = 67, 64, 4, 2, 16, 96
+    vocabulary, width, heads, kv_heads, hidden = 67, 64, 4, 2, 96
+    head_dim = 32 if kv == "q8_0" else 16
     g = GraphBuilder(finder())
     f = g.function("forward")
     tokens, outputs = f.space("tokens"), f.space("outputs", rows=False)

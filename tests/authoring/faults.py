@@ -38,6 +38,10 @@ _FORGETS = _SESSION.format(
     methods="""            def copy_state(self, source, target):
                 pass"""
 )
+_LOADS_LESS = _SESSION.format(
+    methods="""            def load_state(self, slot, positions, parts):
+                session.load_state(slot, positions, [*parts[:-1], parts[-1] * 0])"""
+)
 _REMEMBERS = _SESSION.format(
     methods="""            def run(self, *arguments):
                 Other.calls += 1
@@ -532,6 +536,14 @@ FAULTS = (
         _RAN,
         _FORGETS,
         "begins at position 20, it has seen 0",
+    ),
+    Fault(
+        "backend",
+        "saved state goes on alike",
+        "backend.py",
+        _RAN,
+        _LOADS_LESS,
+        "f32: a slot that was saved and loaded goes on unlike the original",
     ),
     Fault(
         "backend",

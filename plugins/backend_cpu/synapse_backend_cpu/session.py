@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import weakref
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import attrs
@@ -12,13 +12,14 @@ import numpy as np
 
 from synapse_backend_cpu.calls import HostCall, known_slot
 from synapse_backend_cpu.errors import call_error, open_error
+from synapse_backend_cpu.kept import KeptState, first_row, kept_states
 from synapse_backend_cpu.memory import large_zeros
 from synapse_backend_cpu.native.declarations import declarations
 from synapse_backend_cpu.native.kernels import kernel_pointers
-from synapse_backend_cpu.native.library import runtime
+from synapse_backend_cpu.native.library import library_path, runtime, tier
 from synapse_backend_cpu.packing import pack
 from synapse_backend_cpu.pages import PageTable, page_tables
-from synapse_core.backends import Executable
+from synapse_core.backends import Executable, check_loaded, check_parts, check_saved
 from synapse_core.errors import Unavailable
 from synapse_core.ops import RowTable
 from synapse_core.program import (
@@ -45,6 +46,7 @@ class CpuSession:
 
     program: Program
     functions: Mapping[str, FunctionTable]
+    kept: list[KeptState]
     groups: list[PageTable]
     pools: list[np.ndarray]
     slots: np.ndarray
@@ -87,6 +89,7 @@ class CpuSession:
         session = cls(
             program,
             functions,
+            kept_states(tables),
             groups,
             [aligned_zeros(0) for _ in groups],
             aligned_zeros(max(ALIGN, slots * slot_bytes)),
@@ -165,6 +168,54 @@ class CpuSession:
         self.counts[known_slot(slot, len(self.counts))] = 0
         for group in self.groups:
             group.release(slot)
+
+    @property
+    def state_form(self) -> str:
+        """The runtime that made the states: its table of kernels and what it was compiled from."""
+        return f"cpu {library_path(tier()).stem.removeprefix('synapse-runtime-')}"[:64]
+
+    def save_state(self, slot: int, positions: int) -> list[np.ndarray]:
+        """Return what a slot remembers; see `synapse_core.backends.Session.save_state`."""
+        seen = int(self.counts[known_slot(slot, len(self.counts))])
+        goes_back = all(state.is_kv for state in self.kept) and not any(
+            group.window for group in self.groups
+        )
+        check_saved(slot, positions, seen, goes_back)
+        parts = []
+        for state in self.kept:
+            if state.is_kv:
+                group = self.groups[state.group]
+                part = np.empty(state.shape(positions, group.window), dtype=np.uint8)
+                for rows, page in state.rows(group, self._pool_of(state.group), slot, positions):
+                    part[:, rows] = page
+            else:
+                part = self._recurrent(state, slot).copy()
+            parts.append(part.reshape(-1))
+        return parts
+
+    def load_state(self, slot: int, positions: int, parts: Sequence[np.ndarray]) -> None:
+        """Make a slot remember what was saved; see `synapse_core.backends.Session.load_state`."""
+        most = max((p for f in self.functions.values() for p in f.max_position.values()), default=0)
+        check_loaded(slot, len(self.counts), positions, most)
+        windows = [self.groups[s.group].window if s.is_kv else 0 for s in self.kept]
+        pairs = zip(self.kept, windows, strict=True)
+        check_parts(parts, [state.saved_bytes(positions, window) for state, window in pairs])
+        self.release(slot)
+        for group in self.groups:
+            group.reserve(slot, first_row(positions, group.window), positions)
+        for state, window, part in zip(self.kept, windows, parts, strict=True):
+            if state.is_kv:
+                saved = part.reshape(state.shape(positions, window))
+                pool = self._pool_of(state.group)
+                for rows, page in state.rows(self.groups[state.group], pool, slot, positions):
+                    page[:] = saved[:, rows]
+            else:
+                self._recurrent(state, slot)[:] = part
+        self.counts[slot] = positions
+
+    def _recurrent(self, state: KeptState, slot: int) -> np.ndarray:
+        begin = slot * self.slot_bytes + state.offset
+        return self.slots[begin : begin + state.size]
 
     def close(self) -> None:
         """Join the threads."""

@@ -5,11 +5,11 @@ The functions take a backend, so that the test class can run them case by case.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from synapse_core.backends import Backend, NumpyBackend
+from synapse_core.backends import Backend, NumpyBackend, Session
 from synapse_core.errors import UsageError
 from synapse_core.ops import RowTable
 from synapse_core.testing.agreement import (
@@ -36,6 +36,7 @@ TOYS = (
     two_towers(),
 )
 BATCHED_FORMATS = ("f32", "q8_0", "int8")
+KV_TYPES = ("f32", "f16", "bf16", "q8_0")
 
 BadCall = tuple[list[int], RowTable, list[int]]
 BAD_CALLS: Mapping[str, BadCall] = {
@@ -102,6 +103,50 @@ def require_copied_state_goes_on(backend: Backend) -> None:
     b = feed(session, [7], rows((1, 20, 1)))
     session.close()
     require(a.tobytes() == b.tobytes(), "a copied slot goes on unlike the original")
+
+
+def require_saved_state_goes_on(backend: Backend, kv: str) -> None:
+    """A slot that is loaded goes on as the saved one, beside others, in another session.
+
+    Page 0 is behind the window by then; the second page is partly filled, and where stale rows of
+    another sequence lay the saved bytes are the same as where none did.
+    """
+    case = causal_decoder("f32", kv)
+    ids = np.random.default_rng(6).integers(0, 67, 74)
+    chunks = ((0, 66), (66, 70), (70, 71))
+    first, second = (backend.open(case.executable()) for _ in range(2))
+    feed(first, [5] * 80, rows((2, 0, 80)))
+    first.release(2)
+    feed(second, [9] * 30, rows((0, 0, 30)))
+    for a, b in chunks:
+        feed(first, ids[a:b], rows((0, a, b - a)))
+        feed(second, ids[a:b], rows((1, a, b - a)))
+    saved = first.save_state(0, 71)
+    clean = [part.tobytes() for part in second.save_state(1, 71)]
+    require(
+        [part.tobytes() for part in saved] == clean,
+        f"{kv}: the bytes of a saved slot depend on what else the session has run",
+    )
+    feed(second, [3] * 40, rows((1, 0, 40)))
+    second.load_state(1, 71, saved)
+    mine = feed(first, ids[71:], rows((0, 71, 3)))
+    same = mine.tobytes() == feed(second, ids[71:], rows((1, 71, 3))).tobytes()
+    require(same, f"{kv}: a slot that was saved and loaded goes on unlike the original")
+    for what, bad in {
+        "a part too short": [saved[0][:-1], *saved[1:]],
+        "a part too few": saved[1:],
+    }.items():
+        require(_refuses(second, bad), f"{kv}: {what} was loaded, it must be a UsageError")
+    first.close()
+    second.close()
+
+
+def _refuses(session: Session, parts: Sequence[np.ndarray]) -> bool:
+    try:
+        session.load_state(1, 71, parts)
+    except UsageError:
+        return True
+    return False
 
 
 def require_smaller_position_truncates(backend: Backend) -> None:
@@ -210,6 +255,14 @@ def copied_state_goes_on_alike(subject: Subject) -> None:
 
 
 @contract
+def saved_state_goes_on_alike(subject: Subject) -> None:
+    """With every type of keys and values; see `require_saved_state_goes_on`."""
+    backend = backend_of(subject)
+    for kv in KV_TYPES:
+        require_saved_state_goes_on(backend, kv)
+
+
+@contract
 def smaller_position_truncates(subject: Subject) -> None:
     """See `require_smaller_position_truncates`."""
     require_smaller_position_truncates(judged(subject))
@@ -231,6 +284,7 @@ CONTRACTS: dict[str, tuple[Contract, ...]] = {
         threads_do_not_change_a_bit,
         batched_equals_alone,
         copied_state_goes_on_alike,
+        saved_state_goes_on_alike,
         smaller_position_truncates,
         bad_calls_are_refused,
     )

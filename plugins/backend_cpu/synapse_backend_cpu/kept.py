@@ -1,0 +1,79 @@
+"""A slot's states as bytes that say nothing of pages: rows of keys, rows of values, by head."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import attrs
+import numpy as np
+
+from synapse_backend_cpu.pages import PageTable
+from synapse_core.formats import format_named
+from synapse_core.program import KV_CODES, PAGE_ROWS, STATE_KV, Tables
+
+KV_NAMES = {code: name for name, code in KV_CODES.items()}
+
+
+@attrs.frozen
+class KeptState:
+    """One state of a program: how its saved bytes lie.
+
+    Shapes: saved keys and values (heads, rows, head_bytes), the rows that the next position sees.
+    """
+
+    kind: int
+    group: int
+    offset: int
+    size: int
+    key_heads: int = 0
+    heads: int = 0
+    head_bytes: int = 0
+
+    @classmethod
+    def of(cls, record: np.void) -> KeptState:
+        """Read a state's record."""
+        kind, group = int(record["kind"]), int(record["group"])
+        offset, size = int(record["offset"]), int(record["bytes"])
+        if kind != STATE_KV:
+            return cls(kind, group, offset, size)
+        head = int(record["head"]) or int(record["width"])
+        head_bytes = format_named(KV_NAMES[int(record["dtype"])]).row_bytes(head)
+        keys, values = int(record["width"]) // head, int(record["width_v"]) // head
+        return cls(kind, group, offset, size, keys, keys + values, head_bytes)
+
+    @property
+    def is_kv(self) -> bool:
+        """Whether it lies in pages."""
+        return self.kind == STATE_KV
+
+    def shape(self, positions: int, window: int) -> tuple[int, int, int]:
+        """Return the shape of what is saved of so many positions."""
+        return self.heads, positions - first_row(positions, window), self.head_bytes
+
+    def saved_bytes(self, positions: int, window: int) -> int:
+        """Return how many bytes are saved of so many positions."""
+        heads, rows, size = self.shape(positions, window)
+        return heads * rows * size if self.is_kv else self.size
+
+    def rows(
+        self, group: PageTable, pool: np.ndarray, slot: int, positions: int
+    ) -> Iterator[tuple[slice, np.ndarray]]:
+        """Yield (rows of what is saved, where they lie in a page: (heads, n, head_bytes))."""
+        first = first_row(positions, group.window)
+        for entry in range(first // PAGE_ROWS, -(-positions // PAGE_ROWS)):
+            begin = int(group.table[slot, entry]) * group.page_bytes + self.offset
+            size = self.heads * PAGE_ROWS * self.head_bytes
+            page = pool[begin : begin + size].reshape(self.heads, PAGE_ROWS, self.head_bytes)
+            start, end = max(first, entry * PAGE_ROWS), min(positions, (entry + 1) * PAGE_ROWS)
+            here = slice(start - entry * PAGE_ROWS, end - entry * PAGE_ROWS)
+            yield slice(start - first, end - first), page[:, here]
+
+
+def kept_states(tables: Tables) -> list[KeptState]:
+    """Return a program's states in the order that they are saved in."""
+    return [KeptState.of(record) for record in tables.states]
+
+
+def first_row(positions: int, window: int) -> int:
+    """Return the first row that a call at position `positions` sees."""
+    return max(0, positions - window + 1) if window else 0

@@ -118,7 +118,7 @@ def run(
             stop=chosen.stops(loaded),
             logprobs=logprobs,
             overflow=overflow,
-            guesser=guesser(),
+            guesser=guesser(sampler),
             schema=None if schema is None else schema.read(),
             grammar=None if grammar is None else grammar.read(),
             stopped=interrupts.stopped,

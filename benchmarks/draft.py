@@ -25,7 +25,7 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "tools"))
 from little_world.corpus import held_out_documents
 
 import synapse_core as synapse
-from synapse_core.generate import DraftModel, Guesser, check_draft, make_sampler
+from synapse_core.generate import DraftModel, check_draft, make_sampler
 
 HELD_OUT_SEED, PROMPT_TOKENS = 1001, 24
 WAYS = {"greedy": 0.0, "sampled": 1.0}
@@ -85,15 +85,16 @@ class Run:
         """Tokens a second; the first of each document comes of its prompt."""
         return sum(len(ids) - 1 for ids in self.ids) / self.seconds
 
-    def continue_all(self, guesser: Guesser | None) -> None:
+    def continue_all(self, draft: synapse.Model | None) -> None:
         """Continue each prompt, with the sampler's seed its number."""
         for number, (text, _) in enumerate(held_out_documents(HELD_OUT_SEED, self.asked.documents)):
             prompt = self.model.tokenizer.encode(text, special=False)[:PROMPT_TOKENS]
+            sampler = make_sampler(self.temperature, seed=number)
             answer = self.model.generate(
                 prompt,
                 max_tokens=self.asked.tokens,
-                sampler=make_sampler(self.temperature, seed=number),
-                guesser=guesser,
+                sampler=sampler,
+                guesser=DraftModel(draft.decoder, sampler) if draft else None,
             )
             begun, ids = 0.0, []
             for id in answer.ids():
@@ -113,7 +114,7 @@ def pairs(
     for number in range(asked.pairs + 1):
         pair = [Run(asked, model, temperature), Run(asked, model, temperature)]
         for side in (0, 1) if number % 2 else (1, 0):
-            pair[side].continue_all(DraftModel(draft.decoder) if side else None)
+            pair[side].continue_all(draft if side else None)
         if pair[0].ids != pair[1].ids:
             raise SystemExit("the texts differ")
         found.append(pair)

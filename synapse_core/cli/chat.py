@@ -124,7 +124,7 @@ class Conversation:
     messages: list[dict[str, str]] = attrs.field(factory=list)
     penalty: RepetitionPenalty = attrs.field(kw_only=True)
     stop: tuple[str, ...] = ()
-    guesser: Callable[[], Guesser | None] = lambda: None
+    guesser: Callable[[Sampler], Guesser | None] = lambda _: None
     cache: PromptCache | None = None
 
     def reset(self) -> None:
@@ -150,7 +150,7 @@ class Conversation:
                 tokenizer=self.model.tokenizer,
                 stopped=interrupts.stopped,
                 penalty=self.penalty,
-                guesser=self.guesser(),
+                guesser=self.guesser(self.sampler),
                 stop=self.stop,
                 cache=self.cache,
             )

@@ -14,7 +14,7 @@ from synapse_core.errors import UsageError
 
 if TYPE_CHECKING:
     from synapse_core.api import Model
-    from synapse_core.generate import Guesser
+    from synapse_core.generate import Guesser, Sampler
 
 # Rows that a call has logits for: a token and its guesses.
 ROWS = 16
@@ -48,7 +48,7 @@ def room_for_guesses(lookup: bool, draft: Path | None) -> dict[str, int]:
 @contextmanager
 def guessers(
     model: Model, lookup: bool, draft: Path | None, backend: str, threads: int | None
-) -> Iterator[Callable[[], Guesser | None]]:
+) -> Iterator[Callable[[Sampler], Guesser | None]]:
     """Give what makes the guesser of an answer; a draft model is open as long.
 
     Raises: UsageError for a draft model of other tokens.
@@ -57,7 +57,7 @@ def guessers(
     from synapse_core.generate import DraftModel, PromptLookup, check_draft, has_tokenizer
 
     if not draft:
-        yield lambda: PromptLookup() if lookup else None
+        yield lambda _: PromptLookup() if lookup else None
         return
     positions = model.decoder.ports.positions
     path = fetch(draft) or draft
@@ -66,8 +66,7 @@ def guessers(
         has_both = all(has_tokenizer(m.built.assets) for m in (model, smaller))
         tokenizers = (model.tokenizer, smaller.tokenizer) if has_both else ()
         check_draft(model.decoder, smaller.decoder, tokenizers)
-        guesser = DraftModel(smaller.decoder)
-        yield lambda: guesser
+        yield lambda sampler: DraftModel(smaller.decoder, sampler)
 
 
 def threads_of_draft(path: Path, asked: int | None) -> int | None:

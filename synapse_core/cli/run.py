@@ -122,7 +122,7 @@ def run(
             stop=chosen.stops(loaded),
             logprobs=logprobs,
             overflow=overflow,
-            guesser=guesser(),
+            guesser=guesser(sampler),
             prompt_cache=cache,
             schema=None if schema is None else schema.read(),
             grammar=None if grammar is None else grammar.read(),

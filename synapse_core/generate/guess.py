@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from copy import deepcopy
 from typing import Protocol
 
 import attrs
-import numpy as np
 
 from synapse_core.errors import UsageError
 from synapse_core.generate.decoder import Decoder
+from synapse_core.generate.sampler import Greedy, Random, Sampler
 from synapse_core.generate.tokenizer import Tokenizer
 
 # Tokens that must be the same for what followed them once to be guessed.
@@ -54,9 +55,14 @@ class PromptLookup:
 
 @attrs.define
 class DraftModel:
-    """The likeliest tokens of a smaller model with the same vocabulary."""
+    """Tokens of a smaller model with the same vocabulary: the likeliest, or as `sampler` will draw.
+
+    The same draw from like chances is mostly the same token: a copy of the sampler, in the state
+    that it is in when it is asked, guesses what it will draw itself.
+    """
 
     decoder: Decoder
+    sampler: Sampler | None = None
 
     def guess(self, seen: Sequence[int], most: int) -> list[int]:
         """Return them; fewer where its context is full.
@@ -66,9 +72,10 @@ class DraftModel:
         guesses: list[int] = []
         if most < 1 or len(seen) > self.decoder.ports.positions:
             return guesses
+        likely = deepcopy(self.sampler) if isinstance(self.sampler, Random) else Greedy()
         logits = self.decoder.prefill(seen)
         while logits is not None:
-            guesses.append(int(np.argmax(logits)))
+            guesses.append(likely.choose(logits))
             if len(guesses) == most or not self.decoder.room:
                 break
             logits = self.decoder.step(guesses[-1])

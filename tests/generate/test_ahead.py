@@ -160,6 +160,26 @@ def test_a_draft_model_guesses_what_it_would_say_itself(toy) -> None:
     assert list(generation.ids()) == expected
 
 
+def test_a_draft_model_guesses_what_the_sampler_will_draw_and_leaves_its_draws_alone(toy) -> None:
+    def sampler():
+        return make_sampler(1.5, seed=5)
+
+    expected = plain(toy, sampler)
+    likeliest = plain(toy, Greedy)
+    assert expected[:8] != likeliest[:8]
+    drawn = sampler()
+    assert DraftModel(toy.decoder(), drawn).guess(PROMPT, 8) == expected[:8]
+    generation = Generation(
+        toy.decoder(**options("rewinds")),
+        drawn,
+        PROMPT,
+        COUNT,
+        guesser=DraftModel(toy.decoder(), drawn),
+    )
+    assert list(generation.ids()) == expected
+    assert generation.ahead.right == generation.ahead.guessed > 0
+
+
 def test_a_draft_model_of_other_tokens_is_refused(toy) -> None:
     draft = toy.decoder()
     draft.ports = attrs.evolve(draft.ports, vocabulary=31)

@@ -109,7 +109,7 @@ def _spans(table: RowTable) -> list[tuple[int, int, int]]:
     """Return (slot, first position, end) of each run of one slot."""
     if len(table) == 0:
         return []
-    begins = np.flatnonzero(np.diff(table.slot, prepend=-1) != 0)
+    begins = [0, *(np.flatnonzero(table.slot[1:] != table.slot[:-1]) + 1)]
     ends = [*begins[1:], len(table)]
     return [
         (int(table.slot[b]), int(table.position[b]), int(table.position[b]) + int(e - b))

@@ -17,6 +17,7 @@ from synapse_core.api.source import default_model
 from synapse_core.backends import Session
 from synapse_core.errors import UsageError
 from synapse_core.generate import (
+    SINKS,
     ChatTemplate,
     Decoder,
     Generation,
@@ -108,6 +109,8 @@ class Model:
         stop: str | Sequence[str] = (),
         logprobs: int | None = None,
         overflow: str = "stop",
+        sinks: int = SINKS,
+        noted: Callable[[str], None] = lambda line: None,
         guesser: Guesser | None = None,
         prompt_cache: PromptCache | None = None,
         schema: str | Mapping[str, Any] | None = None,
@@ -118,7 +121,8 @@ class Model:
 
         Nothing runs before the first piece is asked for. `sampler` goes before the options of
         drawing. The text ends before a string of `stop`; `logprobs` so many likeliest tokens are
-        kept for each one. `overflow` "error" raises when the context is full, "stop" ends. With a
+        kept for each one. When the context is full `overflow` "stop" ends, "error" raises, and
+        "slide" goes on with the first `sinks` tokens and the last ones, told to `noted`. With a
         `guesser` (`PromptLookup`, `DraftModel`) the same tokens come sooner where it guesses well;
         the model must be loaded with `output_rows` for its guesses. With a JSON `schema`, or a
         `grammar` in Lark's notation, an answer that ends by itself is of that form. A
@@ -148,6 +152,8 @@ class Model:
             stop=(stop,) if isinstance(stop, str) else tuple(stop),
             top_logprobs=logprobs,
             overflow=overflow,
+            sinks=sinks,
+            noted=noted,
             guesser=guesser,
             guide=self._guide(schema, grammar),
             cache=prompt_cache,

@@ -17,13 +17,14 @@ from synapse_core.cli.options import (
     format_options,
     model_argument,
     open_model,
+    overflow_options,
     prompt_cache_option,
     sampling_options,
     tokenizer_option,
     verbose_option,
 )
 from synapse_core.cli.sampling import Sampling
-from synapse_core.cli.stream import Interrupts, use_utf8, write_pieces
+from synapse_core.cli.stream import Interrupts, note, use_utf8, write_pieces
 
 if TYPE_CHECKING:
     from synapse_core.api import Model
@@ -40,6 +41,7 @@ LEAST_ROOM = 32
 @sampling_options
 @guess_options
 @backend_options
+@overflow_options
 @prompt_cache_option
 @tokenizer_option
 @format_options
@@ -47,6 +49,8 @@ LEAST_ROOM = 32
 def chat(
     model: Path | None,
     system: str | None,
+    overflow: str,
+    sinks: int,
     prompt_cache: Path | None,
     count: int,
     lookup: bool,
@@ -88,6 +92,8 @@ def chat(
             penalty=chosen.penalty(loaded),
             stop=chosen.stops(loaded),
             guesser=guesser,
+            overflow=overflow,
+            sinks=sinks,
             cache=None if prompt_cache is None else loaded.prompt_cache(prompt_cache),
         )
         _converse(talk)
@@ -126,6 +132,8 @@ class Conversation:
     stop: tuple[str, ...] = ()
     guesser: Callable[[Sampler], Guesser | None] = lambda _: None
     cache: PromptCache | None = None
+    overflow: str = "stop"
+    sinks: int = 4
 
     def reset(self) -> None:
         """Forget everything but the instructions."""
@@ -153,6 +161,9 @@ class Conversation:
                 guesser=self.guesser(self.sampler),
                 stop=self.stop,
                 cache=self.cache,
+                overflow=self.overflow,
+                sinks=self.sinks,
+                noted=note,
             )
             read = write_pieces(generation) and write_pieces(["\n"])
         if generation.text:

@@ -110,6 +110,23 @@ def sampling_options(command: Command) -> Command:
     return _all(options, command)
 
 
+def overflow_options(command: Command) -> Command:
+    """Add what a full context does."""
+    help = "When the context is full: end the text, go on with a part of it, or fail."
+    choice = click.Choice(["stop", "slide", "error"])
+    options = (
+        click.option("--overflow", type=choice, default="stop", show_default=True, help=help),
+        click.option(
+            "--sinks",
+            type=click.IntRange(min=0),
+            default=4,
+            show_default=True,
+            help="With --overflow slide: keep the first N tokens.",
+        ),
+    )
+    return _all(options, command)
+
+
 def prompt_cache_option(command: Command) -> Command:
     """Add where the computed prompt is kept."""
     return click.option(

@@ -18,6 +18,7 @@ from synapse_core.cli.options import (
     format_options,
     model_argument,
     open_model,
+    overflow_options,
     prompt_cache_option,
     sampling_options,
     tokenizer_option,
@@ -25,7 +26,7 @@ from synapse_core.cli.options import (
 )
 from synapse_core.cli.output import json_option, print_json
 from synapse_core.cli.sampling import Sampling
-from synapse_core.cli.stream import Interrupts, use_utf8, write_pieces
+from synapse_core.cli.stream import Interrupts, note, use_utf8, write_pieces
 from synapse_core.errors import SynapseError, UsageError
 
 if TYPE_CHECKING:
@@ -44,13 +45,7 @@ SILENCE_S = 0.2
 @sampling_options
 @guess_options
 @backend_options
-@click.option(
-    "--overflow",
-    type=click.Choice(["stop", "error"]),
-    default="stop",
-    show_default=True,
-    help="When the context is full: end the text, or fail.",
-)
+@overflow_options
 @click.option(
     "--logprobs",
     type=click.IntRange(0, 1000),
@@ -74,6 +69,7 @@ def run(
     prompt: str | None,
     echo: bool,
     overflow: str,
+    sinks: int,
     logprobs: int | None,
     schema: TextIO | None,
     grammar: TextIO | None,
@@ -122,6 +118,8 @@ def run(
             stop=chosen.stops(loaded),
             logprobs=logprobs,
             overflow=overflow,
+            sinks=sinks,
+            noted=note,
             guesser=guesser(sampler),
             prompt_cache=cache,
             schema=None if schema is None else schema.read(),
@@ -185,6 +183,7 @@ def _report(model: Model, answer: Generation, text: str) -> dict[str, Any]:
         "tokens": answer.tokens,
         "prompt_tokens": len(answer.prompt),
         "reason": answer.reason,
+        "slides": answer.slides,
         "stop": answer.stop_string,
         "seed": getattr(answer.sampler, "seed", None),
         "prefill_s": answer.prefill_s,

@@ -58,6 +58,12 @@ def write_pieces(pieces: Iterable[str]) -> bool:
     return True
 
 
+def note(line: str) -> None:
+    """Say something on stderr while a text is written to stdout."""
+    begin = "\n" if sys.stdout.isatty() and sys.stderr.isatty() else ""
+    sys.stderr.write(f"{begin}{line}\n")
+
+
 def use_utf8() -> None:
     """Make stdout and stdin able to carry any text, whatever the locale says."""
     for stream, errors in ((sys.stdout, "replace"), (sys.stdin, "replace")):

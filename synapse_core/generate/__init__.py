@@ -12,12 +12,12 @@ from synapse_core.generate.loop import (
     CONTEXT,
     END,
     LENGTH,
-    OVERFLOWS,
     STOP_STRING,
     STOPPED,
     Generation,
 )
 from synapse_core.generate.open_tokenizer import has_tokenizer, open_tokenizer
+from synapse_core.generate.overflow import OVERFLOWS, SINKS, Overflow
 from synapse_core.generate.penalty import RepetitionPenalty
 from synapse_core.generate.preprocessor import Preprocessor
 from synapse_core.generate.prompt_cache import PromptCache
@@ -36,6 +36,7 @@ __all__ = [
     "HOST_KEY",
     "LENGTH",
     "OVERFLOWS",
+    "SINKS",
     "STOPPED",
     "STOP_STRING",
     "ChatTemplate",
@@ -47,6 +48,7 @@ __all__ = [
     "Guide",
     "JsonTokenizer",
     "Message",
+    "Overflow",
     "Preprocessor",
     "PromptCache",
     "PromptLookup",

@@ -31,20 +31,24 @@ class Guesser(Protocol):
 class PromptLookup:
     """What followed the last tokens where they came before, the longest match and then the latest.
 
-    One text each: `seen` only grows from call to call.
+    A text that is not the one before and more begins anew.
 
     Source: Saxena, "Prompt Lookup Decoding", 2023.
     """
 
     _behind: dict[tuple[int, ...], int] = attrs.field(factory=dict, init=False)
     _known: int = attrs.field(default=0, init=False)
+    _last: list[int] = attrs.field(factory=list, init=False)
 
     def guess(self, seen: Sequence[int], most: int) -> list[int]:
         """Return what followed; a text that repeats itself is continued round and round."""
+        if list(seen[self._known - len(self._last) : self._known]) != self._last:
+            self._behind, self._known = {}, 0
         for end in range(self._known + 1, len(seen)):
             for size in range(SHORTEST, min(LONGEST, end) + 1):
                 self._behind[tuple(seen[end - size : end])] = end
         self._known = max(self._known, len(seen) - 1)
+        self._last = list(seen[max(0, self._known - LONGEST) : self._known])
         for size in range(min(LONGEST, len(seen)), SHORTEST - 1, -1):
             place = self._behind.get(tuple(seen[-size:]))
             if place is not None:

@@ -14,6 +14,7 @@ from synapse_core.generate.decoder import Decoder
 from synapse_core.generate.guess import Guesser
 from synapse_core.generate.guide import Guide
 from synapse_core.generate.logprobs import TokenLogprob
+from synapse_core.generate.overflow import SINKS, Overflow
 from synapse_core.generate.penalty import RepetitionPenalty
 from synapse_core.generate.prompt_cache import PromptCache
 from synapse_core.generate.sampler import Sampler
@@ -22,8 +23,6 @@ from synapse_core.generate.tokenizer import Stream, Tokenizer
 
 END, LENGTH, CONTEXT, STOPPED = "end of text", "length", "context full", "stopped"
 STOP_STRING = "stop string"
-# What happens when the context is full before the answer is done.
-OVERFLOWS = ("stop", "error")
 
 
 @attrs.define
@@ -37,9 +36,11 @@ class Generation:
     `penalty` changes the logits before the sampler sees them. `stop` are the strings that the text
     ends before; `stop_string` is the one that came. `top_logprobs` fills `logprobs`, one for each
     of `tokens` with so many likeliest. `overflow` "stop" ends the answer when the context is full,
-    "error" raises. A `guesser` says what may come: the answer is the same, sooner. A
-    `guide` lets through only what an answer of its form has; it serves one answer. A `cache`
-    keeps the prompt, computed, for `cache.write()`.
+    "error" raises; "slide" goes on with the first `sinks` tokens and the last ones, half of the
+    context, which are run again at their new positions: `slides` counts it, `noted` is told at the
+    first time, and penalty and guesser see that shorter text. A `guesser` says what may come: the
+    answer is the same, sooner. A `guide` lets through only what an answer of its form has; it
+    serves one answer. A `cache` keeps the prompt, computed, for `cache.write()`.
 
     Units: prefill_s, decode_s in seconds.
     """
@@ -56,6 +57,8 @@ class Generation:
     stop: Sequence[str] = ()
     top_logprobs: int | None = None
     overflow: str = "stop"
+    sinks: int = SINKS
+    noted: Callable[[str], None] = lambda line: None
     guesser: Guesser | None = None
     guide: Guide | None = None
     cache: PromptCache | None = None
@@ -64,6 +67,7 @@ class Generation:
     logprobs: list[TokenLogprob] = attrs.field(factory=list, init=False)
     stop_string: str | None = attrs.field(default=None, init=False)
     reason: str = attrs.field(default="", init=False)
+    slides: int = attrs.field(default=0, init=False)
     prefilled: int = attrs.field(default=0, init=False)
     prefill_s: float = attrs.field(default=0.0, init=False)
     decode_s: float = attrs.field(default=0.0, init=False)
@@ -72,8 +76,7 @@ class Generation:
     def __attrs_post_init__(self) -> None:
         if self.most_tokens < 1:
             raise UsageError(f"{self.most_tokens} tokens to generate: must be 1 or more")
-        if self.overflow not in OVERFLOWS:
-            raise UsageError(f"overflow {self.overflow!r}: must be {' or '.join(OVERFLOWS)}")
+        Overflow.of(self.overflow, self.sinks, self.decoder.ports.positions)
         if self.top_logprobs is not None and self.top_logprobs < 0:
             raise UsageError(f"{self.top_logprobs} log-probabilities a token: must be 0 or more")
         StopStrings(self.stop)
@@ -129,6 +132,7 @@ class Generation:
     def _chosen(
         self, ahead: Ahead, logits: np.ndarray | None, seen: list[int], ends: frozenset[int]
     ) -> Iterator[int]:
+        overflow = Overflow.of(self.overflow, self.sinks, self.decoder.ports.positions)
         while True:
             if logits is None or self.stopped():
                 self.reason = STOPPED
@@ -148,12 +152,12 @@ class Generation:
             if len(self.tokens) >= self.most_tokens:
                 self.reason = LENGTH
                 return
-            if len(seen) > self.decoder.ports.positions:
+            begun, is_full = self.clock(), len(seen) > overflow.positions
+            if is_full and overflow.policy != "slide":
                 self.reason = CONTEXT
-                self._overflow()
+                overflow.fail(len(self.tokens), self.most_tokens)
                 return
-            begun = self.clock()
-            logits = ahead.after(seen)
+            logits = self._slide(ahead, overflow, seen) if is_full else ahead.after(seen)
             self.decode_s += self.clock() - begun
 
     def _choose(self, logits: np.ndarray, seen: Sequence[int]) -> int:
@@ -165,13 +169,16 @@ class Generation:
         self.guide.choose(id)
         return id
 
-    def _overflow(self) -> None:
-        if self.overflow == "error":
-            raise UsageError(
-                f"the context of {self.decoder.ports.positions} tokens is full after"
-                f" {len(self.tokens)} of {self.most_tokens} tokens; ask for fewer (-n) or plan for"
-                " more (--ctx)"
-            )
+    def _slide(self, ahead: Ahead, overflow: Overflow, seen: list[int]) -> np.ndarray | None:
+        """Make the model see a part of the text at new positions; return the logits behind it."""
+        if self.cache is not None:
+            self.cache.hold()
+        if not self.slides:
+            self.noted(overflow.note())
+        self.slides += 1
+        ahead.close(seen)
+        seen[:] = overflow.shortened(seen)
+        return self.decoder.prefill(seen, stopped=self.stopped)
 
     def summary(self) -> str:
         """Say in one line how many tokens took how long, and why it ended."""
@@ -180,6 +187,8 @@ class Generation:
         parts.append(f"{len(self.tokens)} tokens{_rate(steps, self.decode_s)}")
         if self.ahead is not None and self.ahead.guessed:
             parts.append(f"{self.ahead.right} of {self.ahead.guessed} guesses right")
+        if self.slides:
+            parts.append(f"the context slid {self.slides} time{'s' * (self.slides > 1)}")
         return ", ".join([*parts, f"ended: {self.reason or 'not yet'}"])
 
     def _piece(self, text: str) -> Iterator[str]:

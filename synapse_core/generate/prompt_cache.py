@@ -60,21 +60,26 @@ class PromptCache:
         known = self.decoder.common(prompt) == len(begin)
         if not known and self.decoder.prefill(begin, stopped=stopped) is None:
             return
-        self._wanted = begin
+        self._wanted, self._state = begin, None
         if not self.decoder.rewinds:  # what comes after could not be taken back
-            self._state = SavedState(begin, self.decoder.save(len(begin)))
+            self.hold()
+
+    def hold(self) -> None:
+        """Keep the prompt's states in memory, before the slot forgets them."""
+        count = len(self._wanted)
+        held = self._state is not None and self._state.ids == self._wanted
+        if count and not held and self.decoder.seen[:count] == self._wanted:
+            self._state = SavedState(self._wanted, self.decoder.save(count))
 
     def write(self) -> bool:
         """Write the file if there is a prompt that it does not hold; return whether it did.
 
         Raises: FileError when the place cannot be written.
         """
+        self.hold()
         state = self._state
-        if state is None or state.ids != self._wanted:
-            count = len(self._wanted)
-            if not count or self.decoder.seen[:count] != self._wanted:
-                return False
-            state = SavedState(self._wanted, self.decoder.save(count))
+        if state is None:
+            return False
         write_state(self.path, self.maker, state)
         self.held, self._wanted, self._state = state.ids, [], None
         return True

@@ -61,8 +61,8 @@ def test_a_full_context_is_an_error_where_asked_after_the_same_tokens(toy) -> No
 
 
 def test_an_unknown_policy_for_a_full_context_is_refused(toy) -> None:
-    with pytest.raises(UsageError, match="stop or error"):
-        Generation(toy.decoder(), Greedy(), PROMPT, 9, overflow="slide")
+    with pytest.raises(UsageError, match="stop, slide or error"):
+        Generation(toy.decoder(), Greedy(), PROMPT, 9, overflow="wrap")
 
 
 def test_stopping_keeps_what_was_made(toy) -> None:

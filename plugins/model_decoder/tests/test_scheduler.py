@@ -13,13 +13,13 @@ PREFIX = "Once upon a time there was a little girl named Lily. " * 40
 
 @pytest.fixture(scope="module")
 def model():
-    with load(slots=SLOTS, output_rows=SLOTS, context=768) as model:
+    with load(slots=SLOTS, output_rows=SLOTS) as model:
         yield model
 
 
 def generation_of(model: Model, n: int) -> Generation:
-    prefix = model.tokenizer.encode(PREFIX, special=True)[:512]
-    assert len(prefix) == 512
+    prefix = model.tokenizer.encode(PREFIX, special=True)[:400]
+    assert len(prefix) == 400
     prompt = [*prefix, *model.tokenizer.encode(f"She saw {n} dogs", special=False)]
     sorts = (
         {},

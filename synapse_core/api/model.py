@@ -27,6 +27,8 @@ from synapse_core.generate import (
     PromptCache,
     RepetitionPenalty,
     Sampler,
+    Scheduler,
+    Serving,
     Tokenizer,
     has_tokenizer,
     make_sampler,
@@ -35,7 +37,7 @@ from synapse_core.generate import (
 from synapse_core.graph import Graph
 from synapse_core.hookspecs import Registry
 from synapse_core.plugins import default_host
-from synapse_core.program import Limits, Program
+from synapse_core.program import Limits, Program, header_of
 
 DEFAULT_TOKENS = 256
 
@@ -165,6 +167,24 @@ class Model:
         Raises: FileError for one that is damaged, or of another model, KV type or runtime.
         """
         return PromptCache.open(self.decoder, self.built.program, Path(path))
+
+    def scheduler(self, slots: int | None = None) -> Scheduler:
+        """Return what runs many answers at once, in the model's first `slots` slots or in all.
+
+        Load the model with `slots=16, output_rows=16`. Meanwhile nothing else may run it.
+
+        Raises: UsageError where the model was not planned for so many.
+        """
+        planned = int(header_of(self.program.image)["max_slots"])
+        count = planned if slots is None else slots
+        if not 1 <= count <= planned:
+            raise UsageError(f"{count} slots; the model was loaded for 1 to {planned} (slots=)")
+        others = [Decoder.open(self.session, self.program, slot) for slot in range(1, count)]
+        return Scheduler([self.decoder, *others])
+
+    def serve(self, slots: int | None = None) -> Serving:
+        """Return a thread that runs what any thread or coroutine submits; see `scheduler`."""
+        return Serving(self.scheduler(slots))
 
     def _guide(self, schema: str | Mapping[str, Any] | None, grammar: str | None) -> Guide | None:
         if schema is not None and grammar is not None:

@@ -23,7 +23,9 @@ from synapse_core.generate.preprocessor import Preprocessor
 from synapse_core.generate.prompt_cache import PromptCache
 from synapse_core.generate.readers import TokenizerReader, claiming_readers, reader_files
 from synapse_core.generate.sampler import Greedy, Random, Sampler, make_sampler
+from synapse_core.generate.scheduler import Request, Scheduler
 from synapse_core.generate.sentencepiece_model import assets_of_sentencepiece
+from synapse_core.generate.serving import Answer, Serving
 from synapse_core.generate.settings import Settings, settings_of
 from synapse_core.generate.stops import StopStrings
 from synapse_core.generate.tokenizer import SpecialTokens, Stream, Tokenizer, prompt_ids
@@ -39,6 +41,7 @@ __all__ = [
     "SINKS",
     "STOPPED",
     "STOP_STRING",
+    "Answer",
     "ChatTemplate",
     "Decoder",
     "DraftModel",
@@ -54,7 +57,10 @@ __all__ = [
     "PromptLookup",
     "Random",
     "RepetitionPenalty",
+    "Request",
     "Sampler",
+    "Scheduler",
+    "Serving",
     "Settings",
     "SpecialTokens",
     "StopStrings",

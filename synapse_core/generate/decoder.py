@@ -215,10 +215,14 @@ class Decoder:
             chosen = np.arange(count - last, count, dtype=np.int32)
             inputs[self.ports.chosen] = chosen.reshape(-1, 1)
         before, self.seen = self.seen[:start], []
-        self._begun, self._saved = start, False
         outputs = self.session.run(self.ports.function, inputs, {self.ports.tokens: table})
-        self.seen = [*before, *ids]
+        self.has_seen(before, ids)
         return outputs[LOGITS]
+
+    def has_seen(self, before: Sequence[int], ids: Sequence[int] = ()) -> None:
+        """Note what the slot has seen: `ids` in its last call, behind `before`."""
+        self.seen = [*before, *ids]
+        self._begun, self._saved = len(before), False
 
 
 def _last(rows: np.ndarray) -> np.ndarray:

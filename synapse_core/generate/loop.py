@@ -10,6 +10,7 @@ import numpy as np
 
 from synapse_core.errors import UsageError
 from synapse_core.generate.ahead import Ahead
+from synapse_core.generate.answer_text import AnswerText
 from synapse_core.generate.decoder import Decoder
 from synapse_core.generate.guess import Guesser
 from synapse_core.generate.guide import Guide
@@ -19,7 +20,7 @@ from synapse_core.generate.penalty import RepetitionPenalty
 from synapse_core.generate.prompt_cache import PromptCache
 from synapse_core.generate.sampler import Sampler
 from synapse_core.generate.stops import StopStrings
-from synapse_core.generate.tokenizer import Stream, Tokenizer
+from synapse_core.generate.tokenizer import Tokenizer
 
 END, LENGTH, CONTEXT, STOPPED = "end of text", "length", "context full", "stopped"
 STOP_STRING = "stop string"
@@ -90,18 +91,19 @@ class Generation:
         """
         if self.tokenizer is None:
             raise UsageError("no tokenizer: iterate over ids() instead")
-        stream, stops = Stream(self.tokenizer, self.continues), StopStrings(self.stop)
+        text = AnswerText(self.tokenizer, self.continues, self.stop)
         for id in self._ids():
-            yield from self._piece(stops.add(stream.add(id)))
-            if stops.found is not None:
+            yield from self._piece(text.add(id))
+            if text.found is not None:
                 break
-        held_back = stream.end()
-        if self.reason == END:
-            yield from self._piece(stops.add(held_back))
-        if stops.found is not None:
-            self.reason, self.stop_string = STOP_STRING, stops.found
-            return
-        yield from self._piece(stops.end())
+        yield from self._piece(self.end_text(text))
+
+    def end_text(self, text: AnswerText) -> str:
+        """Return what the text held back, now that nothing follows; a stop string is the reason."""
+        held_back = text.end(is_whole=self.reason == END)
+        if text.found is not None:
+            self.reason, self.stop_string = STOP_STRING, text.found
+        return held_back
 
     def ids(self) -> Iterator[int]:
         """Yield the generated ids.
@@ -132,33 +134,52 @@ class Generation:
     def _chosen(
         self, ahead: Ahead, logits: np.ndarray | None, seen: list[int], ends: frozenset[int]
     ) -> Iterator[int]:
-        overflow = Overflow.of(self.overflow, self.sinks, self.decoder.ports.positions)
         while True:
             if logits is None or self.stopped():
                 self.reason = STOPPED
                 return
-            if self.guide is not None and self.guide.is_done:
-                self.reason = END
+            id = self.take(logits, seen, ends)
+            if id is None:
                 return
-            id = self._choose(logits, seen)
-            if id in ends:
-                self.reason = END
-                return
-            self.tokens.append(id)
-            seen.append(id)
-            if self.top_logprobs is not None:
-                self.logprobs.append(TokenLogprob.of(logits, id, self.top_logprobs))
             yield id
-            if len(self.tokens) >= self.most_tokens:
-                self.reason = LENGTH
+            slides = self.slides
+            if self.is_over(seen):
                 return
-            begun, is_full = self.clock(), len(seen) > overflow.positions
-            if is_full and overflow.policy != "slide":
-                self.reason = CONTEXT
-                overflow.fail(len(self.tokens), self.most_tokens)
-                return
-            logits = self._slide(ahead, overflow, seen) if is_full else ahead.after(seen)
+            begun = self.clock()
+            if self.slides > slides:
+                ahead.close(self.decoder.seen)
+                logits = self.decoder.prefill(seen, stopped=self.stopped)
+            else:
+                logits = ahead.after(seen)
             self.decode_s += self.clock() - begun
+
+    def take(self, logits: np.ndarray, seen: list[int], ends: frozenset[int]) -> int | None:
+        """Choose what follows `seen` and append it there; None where the answer ends instead."""
+        if self.guide is not None and self.guide.is_done:
+            self.reason = END
+            return None
+        id = self._choose(logits, seen)
+        if id in ends:
+            self.reason = END
+            return None
+        self.tokens.append(id)
+        seen.append(id)
+        if self.top_logprobs is not None:
+            self.logprobs.append(TokenLogprob.of(logits, id, self.top_logprobs))
+        return id
+
+    def is_over(self, seen: list[int]) -> bool:
+        """Whether length or context end the answer behind `seen`; `reason` says which.
+
+        Where the context slides, `seen` becomes what is kept of it.
+
+        Raises: UsageError when the context is full and `overflow` is "error".
+        """
+        if len(self.tokens) >= self.most_tokens:
+            self.reason = LENGTH
+        elif len(seen) > self.decoder.ports.positions:
+            self._overflow(seen)
+        return bool(self.reason)
 
     def _choose(self, logits: np.ndarray, seen: Sequence[int]) -> int:
         """Return the next id, one that the guide lets through."""
@@ -169,16 +190,18 @@ class Generation:
         self.guide.choose(id)
         return id
 
-    def _slide(self, ahead: Ahead, overflow: Overflow, seen: list[int]) -> np.ndarray | None:
-        """Make the model see a part of the text at new positions; return the logits behind it."""
+    def _overflow(self, seen: list[int]) -> None:
+        overflow = Overflow.of(self.overflow, self.sinks, self.decoder.ports.positions)
+        if overflow.policy != "slide":
+            self.reason = CONTEXT
+            overflow.fail(len(self.tokens), self.most_tokens)
+            return
         if self.cache is not None:
             self.cache.hold()
         if not self.slides:
             self.noted(overflow.note())
         self.slides += 1
-        ahead.close(seen)
         seen[:] = overflow.shortened(seen)
-        return self.decoder.prefill(seen, stopped=self.stopped)
 
     def summary(self) -> str:
         """Say in one line how many tokens took how long, and why it ended."""

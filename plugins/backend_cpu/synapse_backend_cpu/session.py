@@ -253,7 +253,8 @@ class CpuSession:
         group, pool = self.groups[number], self.pools[number]
         if group.pages * group.page_bytes > pool.size:
             try:
-                grown = large_zeros(max(4, group.pages, group.pages * 3 // 2) * group.page_bytes)
+                most = min(max(4, group.pages * 3 // 2), group.table.size)
+                grown = large_zeros(max(group.pages, most) * group.page_bytes)
             except MemoryError as error:
                 raise Unavailable(f"keys and values take {error}; plan for less (--ctx)") from error
             grown[: pool.size] = pool

@@ -37,10 +37,14 @@ class Request:
         self._ends = tokenizer.special.ends if tokenizer else frozenset()
         self._text = AnswerText(tokenizer, wanted.continues, wanted.stop) if tokenizer else None
 
-    @property
-    def wants_stop(self) -> bool:
-        """Whether it was cancelled, or its generation's `stopped` says so."""
-        return self.is_cancelled or self.generation.stopped()
+    def has_stopped(self) -> bool:
+        """End it where it was cancelled or its generation's `stopped` says so; whether it ended."""
+        try:
+            if self.is_cancelled or self.generation.stopped():
+                self.stop()
+        except Exception as error:
+            self.end(error)
+        return self.is_done
 
     def take(self, logits: np.ndarray) -> None:
         """Go on by one token, or end."""

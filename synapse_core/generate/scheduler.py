@@ -124,16 +124,9 @@ class Scheduler:
             request.stop(error)
 
     def _drop_stopped(self) -> None:
-        kept: deque[Request] = deque()
-        for request in self._waiting:
-            if request.wants_stop:
-                request.stop()
-            else:
-                kept.append(request)
-        self._waiting = kept
+        self._waiting = deque(request for request in self._waiting if not request.has_stopped())
         for place in self._places:
-            if place.request is not None and place.request.wants_stop:
-                place.request.stop()
+            if place.request is not None and place.request.has_stopped():
                 self._free(place)
 
     def _admit(self) -> None:

@@ -22,8 +22,9 @@ from synapse_core.generate.penalty import RepetitionPenalty
 from synapse_core.generate.preprocessor import Preprocessor
 from synapse_core.generate.prompt_cache import PromptCache
 from synapse_core.generate.readers import TokenizerReader, claiming_readers, reader_files
+from synapse_core.generate.request import Request
 from synapse_core.generate.sampler import Greedy, Random, Sampler, make_sampler
-from synapse_core.generate.scheduler import Request, Scheduler
+from synapse_core.generate.scheduler import Scheduler
 from synapse_core.generate.sentencepiece_model import assets_of_sentencepiece
 from synapse_core.generate.serving import Answer, Serving
 from synapse_core.generate.settings import Settings, settings_of

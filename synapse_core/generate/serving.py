@@ -12,7 +12,8 @@ import attrs
 
 from synapse_core.errors import UsageError
 from synapse_core.generate.loop import Generation
-from synapse_core.generate.scheduler import Request, Scheduler
+from synapse_core.generate.request import Request
+from synapse_core.generate.scheduler import Scheduler
 
 
 @attrs.define(eq=False)

@@ -217,17 +217,19 @@ def test_a_cancelled_coroutine_cancels_its_answer(toy) -> None:
         assert asyncio.run(cancelled()).reason == STOPPED
 
 
-def test_a_question_that_fails_ends_the_serving_and_every_answer(toy) -> None:
+def test_a_question_that_fails_ends_its_own_answer_only(toy) -> None:
     scheduler = scheduler_of(toy, 2)
 
     def stopped() -> bool:
         raise RuntimeError("broken question")
 
-    serving = Serving(scheduler)
-    answer = serving.submit(Generation(scheduler.decoders[0], Greedy(), [0, 4], 5, stopped=stopped))
-    with pytest.raises(RuntimeError, match="broken question"):
-        answer.wait()
-    serving.close()
+    with Serving(scheduler) as serving:
+        decoder = scheduler.decoders[0]
+        broken = serving.submit(Generation(decoder, Greedy(), [0, 4], 5, stopped=stopped))
+        good = serving.submit(generation_of(toy, 0, decoder))
+        with pytest.raises(RuntimeError, match="broken question"):
+            broken.wait()
+        assert good.wait().text == "".join(generation_of(toy, 0, toy.decoder()))
 
 
 def test_closing_stops_what_runs(toy) -> None:

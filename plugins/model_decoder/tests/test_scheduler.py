@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 
 from synapse_core.api import Model, load
@@ -46,13 +47,31 @@ def test_sixteen_at_once_are_bit_equal_to_each_alone(model: Model) -> None:
         assert beside.text == alone.text
         assert beside.reason == alone.reason
         assert beside.logprobs == alone.logprobs
-    model.session.release(0)
-    model.decoder.has_seen(())
+
+
+def test_guided_answers_beside_others_are_those_of_lone_runs(model: Model) -> None:
+    pytest.importorskip("llguidance")
+    grammar = 'start: ("cat" | "dog" | "bird") (" and " ("fish" | "horse"))?'
+
+    def wanted(n: int) -> Generation:
+        guided = {"grammar": grammar} if n % 2 else {}
+        return model.generate(f"I saw {n} ", max_tokens=9, temperature=1.5, seed=n, **guided)
+
+    scheduler = model.scheduler(4)
+    requests = [scheduler.submit(Request(wanted(n))) for n in range(8)]
+    while scheduler.step():
+        pass
+    scheduler.clear()
+    for n, request in enumerate(requests):
+        alone = wanted(n)
+        text = "".join(alone)
+        assert request.generation.text == text
+        assert request.generation.tokens == alone.tokens
+        if n % 2:
+            assert text.startswith(("cat", "dog", "bird"))
 
 
 def test_a_thousand_arrivals_and_cancellations_leak_no_page(model: Model) -> None:
-    import numpy as np
-
     groups = getattr(model.session, "groups", None)
     if groups is None:
         pytest.skip(f"backend {model.backend!r} has no pages")

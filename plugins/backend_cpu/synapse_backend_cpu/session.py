@@ -13,7 +13,7 @@ import numpy as np
 from synapse_backend_cpu.calls import HostCall, known_slot
 from synapse_backend_cpu.errors import call_error, open_error
 from synapse_backend_cpu.kept import KeptState, first_row, kept_states
-from synapse_backend_cpu.memory import large_zeros
+from synapse_backend_cpu.memory import lazy_zeros
 from synapse_backend_cpu.native.declarations import declarations
 from synapse_backend_cpu.native.kernels import kernel_pointers
 from synapse_backend_cpu.native.library import library_path, runtime, tier
@@ -91,13 +91,13 @@ class CpuSession:
             functions,
             kept_states(tables),
             groups,
-            [aligned_zeros(0) for _ in groups],
+            [_pool(group) for group in groups],
             aligned_zeros(max(ALIGN, slots * slot_bytes)),
             slot_bytes,
             np.zeros(slots, dtype=np.uint32),
-            large_zeros(max((f.arena_bytes for f in functions.values()), default=ALIGN)),
+            aligned_zeros(max((f.arena_bytes for f in functions.values()), default=ALIGN)),
             {
-                f.index: large_zeros(
+                f.index: aligned_zeros(
                     max(ALIGN, library.syn_scratch_bytes(native, f.index, threads))
                 )
                 for f in functions.values()
@@ -249,14 +249,11 @@ class CpuSession:
             keep += [pool, group.table]
 
     def _pool_of(self, number: int) -> np.ndarray:
-        """Return a group's pool, grown to hold all the pages handed out."""
+        """Return a group's pool, grown where it cannot hold all the pages handed out."""
         group, pool = self.groups[number], self.pools[number]
         if group.pages * group.page_bytes > pool.size:
-            try:
-                most = min(max(4, group.pages * 3 // 2), group.table.size)
-                grown = large_zeros(max(group.pages, most) * group.page_bytes)
-            except MemoryError as error:
-                raise Unavailable(f"keys and values take {error}; plan for less (--ctx)") from error
+            most = min(max(4, group.pages * 3 // 2), group.table.size)
+            grown = aligned_zeros(max(group.pages, most) * group.page_bytes)
             grown[: pool.size] = pool
             self.pools[number] = grown
         return self.pools[number]
@@ -279,6 +276,12 @@ def usable_cores() -> int:
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
+
+
+def _pool(group: PageTable) -> np.ndarray:
+    """Return room for all pages that a group's slots may have; none where it must grow instead."""
+    pool = lazy_zeros(group.table.size * group.page_bytes) if group.table.size else None
+    return aligned_zeros(0) if pool is None else pool
 
 
 def _open(native: Any, image: np.ndarray, program: Program, kernels: list[Any]) -> list[Any]:

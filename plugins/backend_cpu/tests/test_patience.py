@@ -28,7 +28,7 @@ uint32_t spins(uint32_t turn);
 uint32_t spins(uint32_t turn) { return syn_spins(&patience, turn); }
 """
 MS = 1_000_000
-LONG, SHORT, NEAR, LEAST, MOST = 3000, 30, 256, 512, 2048
+LONG, SHORT, WARM, NEAR, LEAST, MOST = 3000, 30, 2048, 256, 512, 2048
 LEAST_PAUSE, MOST_PAUSE = 200 * MS, 1600 * MS
 
 
@@ -59,27 +59,27 @@ def in_vain(rule, *turns):
 
 
 def test_two_long_sleeps_close_together_end_the_spinning_for_a_while(rule):
-    assert not rule.wait_once(1000, 20 * MS, MS // 10)
-    assert rule.spins(1001) == LONG
-    assert rule.wait_once(1010, 20 * MS, MS // 10)
-    assert {rule.spins(turn) for turn in (1011, 1010 + LEAST - 1)} == {SHORT}
-    assert rule.spins(1010 + LEAST) == LONG
+    assert not rule.wait_once(5000, 20 * MS, MS // 10)
+    assert rule.spins(5001) == LONG
+    assert rule.wait_once(5010, 20 * MS, MS // 10)
+    assert {rule.spins(turn) for turn in (5011, 5010 + LEAST - 1)} == {SHORT}
+    assert rule.spins(5010 + LEAST) == LONG
 
 
 def test_sleeps_far_apart_are_accidents(rule):
-    in_vain(rule, 1000, 1000 + NEAR, 1000 + 2 * NEAR)
-    assert rule.spins(1001 + 2 * NEAR) == LONG
+    in_vain(rule, 5000, 5000 + NEAR, 5000 + 2 * NEAR)
+    assert rule.spins(5001 + 2 * NEAR) == LONG
 
 
 @pytest.mark.parametrize(("slept", "op"), [(MS // 2, 0), (20 * MS, 10 * MS)])
 def test_short_sleeps_and_those_of_long_ops_are_none(rule, slept, op):
-    for turn in range(1000, 1020):
+    for turn in range(5000, 5020):
         rule.wait_once(turn, slept, op)
-    assert rule.spins(1020) == LONG
+    assert rule.spins(5020) == LONG
 
 
 def test_each_time_again_lasts_longer_up_to_a_most_and_quiet_is_forgiven(rule):
-    turn, lasted = 1000, []
+    turn, lasted = 5000, []
     for _ in range(4):
         in_vain(rule, turn, turn + 1)
         found = next(n for n in range(2 * MOST) if rule.spins(turn + 1 + n) == LONG)
@@ -89,6 +89,13 @@ def test_each_time_again_lasts_longer_up_to_a_most_and_quiet_is_forgiven(rule):
     turn += 3 * MOST
     in_vain(rule, turn, turn + 1)
     assert rule.spins(turn + 1 + LEAST) == LONG
+
+
+def test_waits_of_the_first_calls_are_none(rule):
+    in_vain(rule, *range(WARM - 10, WARM + 1))
+    assert rule.spins(WARM + 1) == LONG
+    in_vain(rule, WARM + 1)
+    assert rule.spins(WARM + 2) == SHORT
 
 
 def test_turns_may_wrap(rule):

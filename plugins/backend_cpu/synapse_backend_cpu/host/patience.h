@@ -19,7 +19,8 @@ enum {
     SHORT_SPINS = 30,
     SLICE_NS = 1000000,   /* no other program gets a core for less, and no op of decoding takes as long */
     FAR_LONGER = 4,       /* a sleep so many times as long as the op before it is no larger share of it */
-    NEAR_TURNS = 256,     /* two of them so close together are no accident */
+    WARM_TURNS = 2048,    /* the first calls: memory is touched for the first time, which takes as long */
+    NEAR_TURNS = 256,     /* two waits in vain so close together are no accident */
     LEAST_TURNS = 512,    /* of short spinning, before long spinning is tried again: a token or two */
     MOST_TURNS = 2048
 };
@@ -60,7 +61,7 @@ static inline uint32_t syn_spins(syn_patience *p, uint32_t turn) {
  * whether such waits are no accident any more: a core is taken. */
 static inline int syn_learn(syn_patience *p, uint32_t turn, uint64_t begun, uint64_t slept) {
     uint64_t asleep = syn_now_ns() - slept;
-    if (asleep < SLICE_NS || asleep < FAR_LONGER * (slept - begun)) return 0;
+    if (turn < WARM_TURNS || asleep < SLICE_NS || asleep < FAR_LONGER * (slept - begun)) return 0;
     uint32_t missed = atomic_exchange(&p->missed, turn), turns = atomic_load(&p->turns);
     if (turn - missed >= NEAR_TURNS) return 0;
     if (turn - atomic_load(&p->until) > 2 * MOST_TURNS) turns = LEAST_TURNS;  /* it was quiet since */

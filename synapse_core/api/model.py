@@ -24,8 +24,8 @@ from synapse_core.generate import (
     Guesser,
     Guide,
     Message,
+    Penalties,
     PromptCache,
-    RepetitionPenalty,
     Sampler,
     Scheduler,
     Serving,
@@ -108,6 +108,10 @@ class Model:
         seed: int | None = None,
         repetition_penalty: float = 1.0,
         repetition_window: int = 0,
+        frequency_penalty: float = 0.0,
+        presence_penalty: float = 0.0,
+        logit_bias: Mapping[int, float] | None = None,
+        penalties: Penalties | None = None,
         stop: str | Sequence[str] = (),
         logprobs: int | None = None,
         overflow: str = "stop",
@@ -122,13 +126,14 @@ class Model:
         """Continue a text or ids, or answer a conversation; iterate over the result for text.
 
         Nothing runs before the first piece is asked for. `sampler` goes before the options of
-        drawing. The text ends before a string of `stop`; `logprobs` so many likeliest tokens are
-        kept for each one. When the context is full `overflow` "stop" ends, "error" raises, and
-        "slide" goes on with the first `sinks` tokens and the last ones, told to `noted`. With a
-        `guesser` (`PromptLookup`, `DraftModel`) the same tokens come sooner where it guesses well;
-        the model must be loaded with `output_rows` for its guesses. With a JSON `schema`, or a
-        `grammar` in Lark's notation, an answer that ends by itself is of that form. A
-        `prompt_cache` of this model notes the prompt; its `write()` keeps it in its file.
+        drawing, `penalties` before those of penalties and bias. The text ends before a string of
+        `stop`; `logprobs` so many likeliest tokens are kept for each one. When the context is full
+        `overflow` "stop" ends, "error" raises, and "slide" goes on with the first `sinks` tokens
+        and the last ones, told to `noted`. With a `guesser` (`PromptLookup`, `DraftModel`) the same
+        tokens come sooner where it guesses well; the model must be loaded with `output_rows` for
+        its guesses. With a JSON `schema`, or a `grammar` in Lark's notation, an answer that ends by
+        itself is of that form. A `prompt_cache` of this model notes the prompt; its `write()` keeps
+        it in its file.
 
         Raises: UsageError; FileError when messages are given and the chat template fails.
         """
@@ -150,7 +155,14 @@ class Model:
             tokenizer=self.tokenizer if textual else None,
             continues=bool(prompt) and messages is None,
             stopped=stopped,
-            penalty=RepetitionPenalty(repetition_penalty, repetition_window),
+            penalty=penalties
+            or Penalties(
+                repetition_penalty,
+                repetition_window,
+                frequency_penalty,
+                presence_penalty,
+                logit_bias or {},
+            ),
             stop=(stop,) if isinstance(stop, str) else tuple(stop),
             top_logprobs=logprobs,
             overflow=overflow,

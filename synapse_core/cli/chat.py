@@ -28,7 +28,7 @@ from synapse_core.cli.stream import Interrupts, note, use_utf8, write_pieces
 
 if TYPE_CHECKING:
     from synapse_core.api import Model
-    from synapse_core.generate import ChatTemplate, Guesser, PromptCache, RepetitionPenalty, Sampler
+    from synapse_core.generate import ChatTemplate, Guesser, Penalties, PromptCache, Sampler
 
 INTERRUPTED = 130
 # The least room an answer should have; older exchanges make way for it.
@@ -128,7 +128,7 @@ class Conversation:
     system: str | None = None
     verbose: bool = False
     messages: list[dict[str, str]] = attrs.field(factory=list)
-    penalty: RepetitionPenalty = attrs.field(kw_only=True)
+    penalty: Penalties = attrs.field(kw_only=True)
     stop: tuple[str, ...] = ()
     guesser: Callable[[Sampler], Guesser | None] = lambda _: None
     cache: PromptCache | None = None

@@ -105,6 +105,14 @@ def sampling_options(command: Command) -> Command:
         click.option("--sampler", help="A sampler that a plugin provides, by name."),
         click.option("--repetition-penalty", type=float, help="Over 1 repeats less; 1 is none."),
         click.option("--repetition-window", type=int, help="Look at the last N; 0 is all."),
+        click.option("--frequency-penalty", type=float, help="Off the logit, each time it came."),
+        click.option("--presence-penalty", type=float, help="Off the logit of what came at all."),
+        click.option(
+            "--logit-bias",
+            multiple=True,
+            metavar="ID=VALUE",
+            help="Add to a token's logit; -inf forbids it. May come several times.",
+        ),
         click.option("--stop", multiple=True, help="End before this text; may come several times."),
     )
     return _all(options, command)

@@ -11,7 +11,7 @@ from synapse_core.errors import UsageError
 
 if TYPE_CHECKING:
     from synapse_core.api import Model
-    from synapse_core.generate import RepetitionPenalty, Sampler, Settings
+    from synapse_core.generate import Penalties, Sampler, Settings
 
 
 @attrs.frozen
@@ -27,6 +27,9 @@ class Sampling:
     sampler: str | None = None
     repetition_penalty: float | None = None
     repetition_window: int | None = None
+    frequency_penalty: float | None = None
+    presence_penalty: float | None = None
+    logit_bias: Sequence[str] = ()
     stop: Sequence[str] = ()
 
     def make(self, model: Model) -> Sampler:
@@ -57,14 +60,20 @@ class Sampling:
             _first(self.min_p, wanted.min_p),
         )
 
-    def penalty(self, model: Model) -> RepetitionPenalty:
-        """Return the penalty; the model's files are not asked by --greedy and --sampler."""
-        from synapse_core.generate import RepetitionPenalty, Settings
+    def penalty(self, model: Model) -> Penalties:
+        """Return the penalties; the model's files are not asked by --greedy and --sampler.
+
+        Raises: UsageError for a bias that is no ID=VALUE.
+        """
+        from synapse_core.generate import Penalties, Settings
 
         wanted = Settings() if self.greedy or self.sampler else _settings(model)
-        return RepetitionPenalty(
+        return Penalties(
             _first(self.repetition_penalty, wanted.repetition_penalty),
             int(_first(self.repetition_window, 0)),
+            _first(self.frequency_penalty, 0.0),
+            _first(self.presence_penalty, 0.0),
+            dict(_bias(given) for given in self.logit_bias),
         )
 
     def stops(self, model: Model) -> tuple[str, ...]:
@@ -76,6 +85,14 @@ def _settings(model: Model) -> Settings:
     from synapse_core.generate import settings_of
 
     return settings_of(model.built.assets, str(model.built.path))
+
+
+def _bias(given: str) -> tuple[int, float]:
+    id, _, value = given.partition("=")
+    try:
+        return int(id), float(value)
+    except ValueError:
+        raise UsageError(f"--logit-bias {given!r}: expected ID=VALUE, as 42=-1.5") from None
 
 
 def _first(said: float | None, otherwise: float) -> float:

@@ -18,7 +18,7 @@ from synapse_core.generate.loop import (
 )
 from synapse_core.generate.open_tokenizer import has_tokenizer, open_tokenizer
 from synapse_core.generate.overflow import OVERFLOWS, SINKS, Overflow
-from synapse_core.generate.penalty import RepetitionPenalty
+from synapse_core.generate.penalty import Penalties
 from synapse_core.generate.preprocessor import Preprocessor
 from synapse_core.generate.prompt_cache import PromptCache
 from synapse_core.generate.readers import TokenizerReader, claiming_readers, reader_files
@@ -53,11 +53,11 @@ __all__ = [
     "JsonTokenizer",
     "Message",
     "Overflow",
+    "Penalties",
     "Preprocessor",
     "PromptCache",
     "PromptLookup",
     "Random",
-    "RepetitionPenalty",
     "Request",
     "Sampler",
     "Scheduler",

@@ -16,7 +16,7 @@ from synapse_core.generate.guess import Guesser
 from synapse_core.generate.guide import Guide
 from synapse_core.generate.logprobs import TokenLogprob
 from synapse_core.generate.overflow import SINKS, Overflow
-from synapse_core.generate.penalty import RepetitionPenalty
+from synapse_core.generate.penalty import Penalties
 from synapse_core.generate.prompt_cache import PromptCache
 from synapse_core.generate.sampler import Sampler
 from synapse_core.generate.stops import StopStrings
@@ -54,7 +54,7 @@ class Generation:
     continues: bool = False
     stopped: Callable[[], bool] = lambda: False
     clock: Callable[[], float] = time.perf_counter
-    penalty: RepetitionPenalty = attrs.field(factory=RepetitionPenalty)
+    penalty: Penalties = attrs.field(factory=Penalties)
     stop: Sequence[str] = ()
     top_logprobs: int | None = None
     overflow: str = "stop"
@@ -77,6 +77,7 @@ class Generation:
     def __attrs_post_init__(self) -> None:
         if self.most_tokens < 1:
             raise UsageError(f"{self.most_tokens} tokens to generate: must be 1 or more")
+        self.penalty.check(self.decoder.ports.vocabulary)
         Overflow.of(self.overflow, self.sinks, self.decoder.ports.positions)
         if self.top_logprobs is not None and self.top_logprobs < 0:
             raise UsageError(f"{self.top_logprobs} log-probabilities a token: must be 0 or more")

@@ -1,9 +1,9 @@
-"""Making tokens that came before less likely."""
+"""Making tokens less likely, or more: those that came before, and those that a caller names."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import attrs
 import numpy as np
@@ -12,31 +12,55 @@ from synapse_core.errors import UsageError
 
 
 @attrs.frozen
-class RepetitionPenalty:
-    """Divides positive logits of seen tokens by `penalty` and multiplies negative ones by it.
+class Penalties:
+    """Changes logits before a sampler sees them: first `bias`, then what seen tokens are charged.
 
-    Seen are the last `window` ids of prompt and answer, 0 meaning all; how often a token came does
-    not count. A penalty of 1 changes nothing, one below 1 asks for repetition.
+    Seen are the last `window` ids of prompt and answer, 0 meaning all. `repetition` divides their
+    positive logits and multiplies negative ones; `frequency` is taken off for each time a token
+    came, `presence` once. 1, 0 and 0 change nothing; what lies on the other side asks for more.
+    `bias` is added to the logits of its ids; minus infinity forbids one.
 
-    Source: Keskar et al. 2019, section 4.1, as Hugging Face's RepetitionPenaltyLogitsProcessor.
+    Source: Keskar et al. 2019, section 4.1, as Hugging Face's RepetitionPenaltyLogitsProcessor;
+    OpenAI's API reference, `frequency_penalty`, `presence_penalty` and `logit_bias`.
     """
 
-    penalty: float = 1.0
+    repetition: float = 1.0
     window: int = 0
+    frequency: float = 0.0
+    presence: float = 0.0
+    bias: Mapping[int, float] = attrs.field(factory=dict)
 
     def __attrs_post_init__(self) -> None:
-        if not (math.isfinite(self.penalty) and self.penalty > 0):
-            raise UsageError(f"repetition penalty {self.penalty}: must be over 0 (1 is none)")
+        if not (math.isfinite(self.repetition) and self.repetition > 0):
+            raise UsageError(f"repetition penalty {self.repetition}: must be over 0 (1 is none)")
+        for name in ("frequency", "presence"):
+            if not math.isfinite(getattr(self, name)):
+                raise UsageError(f"{name} penalty {getattr(self, name)}: must be a number")
         if self.window < 0:
             raise UsageError(f"repetition window {self.window}: must be 0 (all) or more tokens")
+        for id, added in self.bias.items():
+            if math.isnan(added) or added == math.inf:
+                raise UsageError(f"bias {added} of token {id}: must be a number, or -inf")
+
+    def check(self, vocabulary: int) -> None:
+        """Raise UsageError for a bias of a token that the model does not have."""
+        for id in self.bias:
+            if not 0 <= id < vocabulary:
+                raise UsageError(f"bias of token {id}; this model's ids are 0 to {vocabulary - 1}")
 
     def apply(self, logits: np.ndarray, seen: Sequence[int]) -> np.ndarray:
-        """Return the logits of one position, float32 (V,), with those of `seen` penalised."""
-        if self.penalty == 1.0 or not seen:
+        """Return the changed logits of one position, float32 (V,); those given stay."""
+        charges = (self.repetition, self.frequency, self.presence) != (1.0, 0.0, 0.0)
+        if not self.bias and not (charges and seen):
             return logits
-        ids = np.unique(np.asarray(seen[-self.window :], dtype=np.int64))
-        known = logits[ids]
-        penalty = np.float32(self.penalty)
         changed: np.ndarray = logits.copy()
-        changed[ids] = np.where(known < 0, known * penalty, known / penalty)
+        for id, added in self.bias.items():
+            changed[id] += np.float32(added)
+        if charges and seen:
+            window = np.asarray(seen[-self.window :], dtype=np.int64)
+            ids, counts = np.unique(window, return_counts=True)
+            known, penalty = changed[ids], np.float32(self.repetition)
+            known = np.where(known < 0, known * penalty, known / penalty)
+            taken = counts.astype(np.float32) * np.float32(self.frequency)
+            changed[ids] = known - (taken + np.float32(self.presence))
         return changed

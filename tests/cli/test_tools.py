@@ -114,6 +114,26 @@ def test_a_repetition_penalty_changes_greedy_text_and_a_window_limits_it(
     assert tokens("--repetition-penalty", 1) == plain
 
 
+def test_penalties_and_a_bias_change_greedy_text(synapse: Run, folder: Path) -> None:
+    def tokens(*options: object) -> list[int]:
+        return json.loads(synapse("run", folder, "-n", 20, *GREEDY, "--json", *options).out)[
+            "tokens"
+        ]
+
+    plain = tokens()
+    for option in ("--frequency-penalty", "--presence-penalty"):
+        assert len(set(tokens(option, 1e6))) == 20
+        assert tokens(option, 0) == plain
+    assert plain[0] not in tokens("--logit-bias", f"{plain[0]}=-inf")
+    assert tokens("--logit-bias", "9=1e6", "--logit-bias", "8=1") == [9] * 20
+
+
+@pytest.mark.parametrize("wrong", ["9", "nine=1", "9=much", "9=nan", "9=inf", "-1=1", "99999999=1"])
+def test_a_bias_that_makes_no_sense_is_refused(synapse: Run, folder: Path, wrong: str) -> None:
+    done = synapse("run", folder, "-n", 2, *GREEDY, "--logit-bias", wrong, code=2)
+    assert "bias" in done.err.splitlines()[-1]
+
+
 def test_the_models_own_penalty_holds_but_not_for_greedy(synapse: Run, copy: Path) -> None:
     def tokens(*options: object) -> list[int]:
         return json.loads(synapse("run", copy, "-n", 30, *NUMPY, "--json", *options).out)["tokens"]

@@ -7,7 +7,7 @@ from synapse_core.errors import UsageError
 from synapse_core.generate import (
     Generation,
     Greedy,
-    RepetitionPenalty,
+    Penalties,
     TokenLogprob,
     log_softmax,
     make_sampler,
@@ -39,7 +39,7 @@ def test_the_top_is_likeliest_first_and_of_equals_the_smaller_id() -> None:
 
 
 def test_every_token_has_the_models_own_log_probability(toy) -> None:
-    sampler, penalty = make_sampler(0.5, 3, 1.0, 4), RepetitionPenalty(3.0)
+    sampler, penalty = make_sampler(0.5, 3, 1.0, 4), Penalties(3.0)
     generation = Generation(toy.decoder(), sampler, PROMPT, 10, top_logprobs=2, penalty=penalty)
     ids = list(generation.ids())
     assert [found.id for found in generation.logprobs] == ids

@@ -16,8 +16,8 @@ from synapse_core.generate import (
     DraftModel,
     Generation,
     Greedy,
+    Penalties,
     PromptLookup,
-    RepetitionPenalty,
     make_sampler,
 )
 from synapse_core.testing import causal_decoder
@@ -38,7 +38,7 @@ def by_hand(
     count: int,
     positions: int,
     sinks: int,
-    penalty: RepetitionPenalty | None = None,
+    penalty: Penalties | None = None,
 ) -> list[int]:
     """Return greedy tokens, each from a decoder that has seen nothing before."""
     seen, made = list(prompt), []
@@ -73,7 +73,7 @@ def test_a_penalty_sees_the_shortened_text(toy) -> None:
     def fresh() -> Decoder:
         return toy.decoder(positions=16)
 
-    penalty = RepetitionPenalty(1.7, 0)
+    penalty = Penalties(1.7, 0)
     answer = Generation(fresh(), Greedy(), PROMPT, COUNT, overflow="slide", penalty=penalty)
     made = list(answer.ids())
     assert made == by_hand(fresh, PROMPT, COUNT, 16, 4, penalty)

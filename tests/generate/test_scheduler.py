@@ -15,7 +15,7 @@ from synapse_core.generate import (
     Decoder,
     Generation,
     Greedy,
-    RepetitionPenalty,
+    Penalties,
     Request,
     Scheduler,
     Serving,
@@ -41,7 +41,7 @@ def options_of(n: int) -> dict[str, object]:
     """Return options of every sort, by number."""
     sorts = (
         {},
-        {"penalty": RepetitionPenalty(1.4)},
+        {"penalty": Penalties(1.4)},
         {"top_logprobs": 3},
         {"stop": (chr(100 + n % 20),)},
         {"most_tokens": 1 + n % 3},

@@ -6,6 +6,7 @@ import asyncio
 import threading
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import suppress
 from types import TracebackType
 
 import attrs
@@ -96,7 +97,8 @@ class Answer:
     def _notify(self) -> None:
         self._changed.notify_all()
         if self._wake is not None:
-            self._wake()
+            with suppress(RuntimeError):  # its loop is closed: nobody waits any more
+                self._wake()
 
 
 class Serving:

@@ -49,6 +49,26 @@ def test_a_large_vocabulary_draws_what_sorting_it_all_would() -> None:
             assert sampler.choose(logits) == order[place]
 
 
+@pytest.mark.parametrize("k", [1, 3, 40, 700, 19999])
+@pytest.mark.parametrize("sort", ["random", "falling", "rising", "sampled", "masked", "equal"])
+def test_the_k_likeliest_are_found_wherever_they_lie(sort: str, k: int) -> None:
+    logits = np.random.default_rng(5).normal(scale=3, size=20000).astype(np.float32)
+    if sort == "falling":
+        logits = -np.sort(-logits)
+    if sort == "rising":
+        logits = np.sort(logits)
+    if sort == "sampled":  # where a sample by steps looks, and nowhere else
+        logits[::64] += 100
+    if sort == "masked":
+        logits[50:] = -np.inf
+    if sort == "equal":
+        logits[:] = 1
+    order = np.argsort(-logits, kind="stable")[:k]
+    drawn = {Random(1e4, top_k=k, seed=seed).choose(logits) for seed in range(300)}
+    assert drawn <= set(order[np.isfinite(logits[order])].tolist())
+    assert len(drawn) >= min(k, 30)
+
+
 def test_top_p_keeps_the_smallest_set_that_reaches_the_mass() -> None:
     masses = np.sort(softmax(LOGITS))[::-1].cumsum()
     kept = np.flatnonzero(frequencies(Random(1.0, top_p=float(masses[1]) + 0.01, seed=1)))

@@ -15,6 +15,8 @@ from synapse_core.errors import SynapseError, UsageError
 NEGLIGIBLE = 45.0
 # One number of so many tells where the largest begin.
 SAMPLED = 64
+# So many of the likeliest are put in order before all are: mostly the draw falls among them.
+HEADS = (1024, 16384)
 
 
 class Sampler(Protocol):
@@ -67,27 +69,48 @@ class Random:
     def choose(self, logits: np.ndarray) -> int:
         """Return an id drawn from the logits."""
         top = float(logits[_largest(logits)])
+        draw = (int(self._bits.random_raw()) >> 11) * 2.0**-53
         ids = self._candidates(logits, top)
         weights = np.exp((logits[ids].astype(np.float64) - top) / self.temperature)
-        sums = np.cumsum(weights)
-        if self.top_p < 1:
-            kept = int(np.searchsorted(sums, self.top_p * sums[-1])) + 1
-            sums = sums[:kept]
-        if self.min_p > 0:
-            # The likeliest weighs 1, and they fall.
-            sums = sums[: int(np.count_nonzero(weights[: len(sums)] >= self.min_p))]
-        draw = (int(self._bits.random_raw()) >> 11) * 2.0**-53
-        place = int(np.searchsorted(sums, draw * sums[-1], side="right"))
-        return int(ids[min(place, len(sums) - 1)])
+        total = float(np.cumsum(weights)[-1])
+        sizes = [size for size in HEADS if size < len(ids)]
+        for size in (*sizes, len(ids)):
+            head = _likeliest(logits[ids], size)
+            place = self._place(weights[head], total, draw, is_whole=size == len(ids))
+            if place is not None:
+                break
+        return int(ids[head[place]])
 
     def _candidates(self, logits: np.ndarray, top: float) -> np.ndarray:
-        """Return the ids to draw from, likeliest first; equals in order of id."""
+        """Return the ids to draw from, in rising order; of equals `top_k` keeps the first."""
         least = top - NEGLIGIBLE * self.temperature
-        if 0 < self.top_k < len(logits):
-            least = max(least, _kth_largest(logits, self.top_k))
-        ids: np.ndarray = np.flatnonzero(logits >= least)
-        ids = ids[np.argsort(-logits[ids], kind="stable")]
-        return ids[: self.top_k] if self.top_k else ids
+        if not 0 < self.top_k < len(logits):
+            return np.flatnonzero(logits >= least)
+        ids = np.flatnonzero(logits >= max(least, _kth_largest(logits, self.top_k)))
+        return np.sort(ids[_likeliest(logits[ids], min(self.top_k, len(ids)))])
+
+    def _place(
+        self, weights: np.ndarray, total: float, draw: float, *, is_whole: bool
+    ) -> int | None:
+        """Return where in a head of the candidates, likeliest first, the draw falls.
+
+        None where the head is too short to tell.
+        """
+        sums = np.cumsum(weights)
+        kept, mass = len(sums), total
+        if self.top_p < 1:
+            kept = min(int(np.searchsorted(sums, self.top_p * total)) + 1, kept)
+        if self.min_p > 0:
+            # The likeliest weighs 1, and they fall.
+            kept = min(kept, int(np.count_nonzero(weights >= self.min_p)))
+        if self.top_p < 1 or self.min_p > 0:
+            if kept == len(sums) and not is_whole:
+                return None
+            mass = float(sums[kept - 1])
+        place = int(np.searchsorted(sums[:kept], draw * mass, side="right"))
+        if place == kept:
+            return kept - 1 if is_whole or kept < len(sums) else None
+        return place
 
 
 def make_sampler(
@@ -129,3 +152,12 @@ def _kth_largest(logits: np.ndarray, k: int) -> float:
             logits = above
     place = len(logits) - k
     return float(np.partition(logits, place)[place])
+
+
+def _likeliest(logits: np.ndarray, count: int) -> np.ndarray:
+    """Return the places of the `count` largest, largest first; equals in their order."""
+    if count == len(logits):
+        return np.argsort(-logits, kind="stable")
+    places = np.flatnonzero(logits >= _kth_largest(logits, count))
+    order: np.ndarray = places[np.argsort(-logits[places], kind="stable")]
+    return order[:count]

@@ -43,7 +43,7 @@ class Random:
     `min_p` leaves out what is less likely than that share of the likeliest. `top_k` 0, `top_p` 1
     and `min_p` 0 keep all. The order is temperature, then k, then p, then the least share. The
     same seed and logits give the same tokens everywhere: the draw is PCG64's raw 64 bits, whose
-    sequence numpy promises to keep, and the sums are float64 in order of likelihood.
+    sequence numpy promises to keep, and the sums are float64, one after the other.
     """
 
     temperature: float = 1.0

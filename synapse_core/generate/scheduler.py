@@ -142,13 +142,17 @@ class Scheduler:
             if self._is_coming(ids, known):
                 return
             place = donor if donor in free else min(free, key=lambda place: place.used)
+            place.request = self._waiting.popleft()
+            self._use(place)
             if donor is not place and known >= self.least_shared:
-                place.decoder.session.copy_state(donor.decoder.slot, place.decoder.slot)
+                try:
+                    place.decoder.session.copy_state(donor.decoder.slot, place.decoder.slot)
+                except Exception as error:  # no memory for a copy, for one
+                    self._fail(place, error)
+                    continue
                 place.decoder.has_seen(donor.decoder.seen[:known])
                 self.shared += known
             known = _go_back(place.decoder, ids)
-            place.request = self._waiting.popleft()
-            self._use(place)
             place.request.generation.prefilled = len(ids) - known
 
     def _is_coming(self, ids: Sequence[int], known: int) -> bool:

@@ -109,6 +109,26 @@ def test_others_decode_while_a_long_prompt_is_read(toy) -> None:
     assert steps > 4
 
 
+def test_a_failed_copy_ends_its_own_request_only(toy, monkeypatch) -> None:
+    scheduler = scheduler_of(toy, 3)
+    decoder = scheduler.decoders[0]
+    first = scheduler.submit(Request(Generation(decoder, Greedy(), PREFIX, 20)))
+    while not first.generation.tokens:
+        scheduler.step()
+
+    def fails(session: object, source: int, target: int) -> None:
+        raise MemoryError("no room")
+
+    monkeypatch.setattr(type(decoder.session), "copy_state", fails)
+    sharing = scheduler.submit(Request(Generation(decoder, Greedy(), [*PREFIX, 3], 20)))
+    other = scheduler.submit(Request(Generation(decoder, Greedy(), [0, 4], 5)))
+    run(scheduler)
+    assert isinstance(sharing.error, MemoryError)
+    assert first.error is other.error is None
+    assert (len(first.generation.tokens), len(other.generation.tokens)) == (20, 5)
+    assert scheduler.running == 0
+
+
 def test_a_failed_rule_ends_its_own_request_only(toy) -> None:
     class Broken:
         def choose(self, logits: np.ndarray) -> int:

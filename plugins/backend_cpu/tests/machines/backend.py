@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 import attrs
 import numpy as np
 from synapse_backend_cpu.calls import HostCall, known_slot
 from synapse_backend_cpu.errors import call_error, open_error
+from synapse_backend_cpu.kept import KeptState, first_row, kept_states
 from synapse_backend_cpu.pages import PageTable, page_tables
 
-from synapse_core.backends import Executable
+from synapse_core.backends import Executable, check_loaded, check_parts, check_saved
 from synapse_core.errors import Unavailable
 from synapse_core.ops import RowTable
 from synapse_core.program import FunctionTable, Program, Tables, functions_of, header_of
@@ -130,8 +131,10 @@ class EmulatedSession:
 
     memory: GuestMemory
     functions: Mapping[str, FunctionTable]
+    kept: list[KeptState]
     groups: list[PageTable]
     slots: int
+    slot_bytes: int
     call: np.ndarray
     call_address: int
     rows_address: int
@@ -162,7 +165,9 @@ class EmulatedSession:
             call["pages"][number] = pool, pages, group.table.shape[1], table
         rows = max(sum(f.max_rows.values()) for f in functions.values())
         places = memory.take(CALL.itemsize), memory.take(8 * rows)
-        return cls(memory, functions, groups, slots, call, *places)
+        slot_bytes = int(header["slot_bytes"])
+        kept = kept_states(tables)
+        return cls(memory, functions, kept, groups, slots, slot_bytes, call, *places)
 
     @property
     def machine(self) -> Machine:
@@ -218,6 +223,56 @@ class EmulatedSession:
         self.memory.put(np.zeros(1, dtype=np.uint32), address)
         for group in self.groups:
             group.release(slot)
+
+    @property
+    def state_form(self) -> str:
+        """The machine that made the states."""
+        return f"emulated {type(self.machine).__name__}"
+
+    def save_state(self, slot: int, positions: int) -> list[np.ndarray]:
+        """Return what a slot remembers; see `synapse_core.backends.Session.save_state`."""
+        seen = int(self.counts[known_slot(slot, self.slots)])
+        windows = any(group.window for group in self.groups)
+        check_saved(slot, positions, seen, not windows and all(s.is_kv for s in self.kept))
+        parts = []
+        for state in self.kept:
+            if state.is_kv:
+                group = self.groups[state.group]
+                part = np.empty(state.shape(positions, group.window), dtype=np.uint8)
+                for rows, page in state.rows(group, self._pool(state.group), slot, positions):
+                    part[:, rows] = page
+            else:
+                part = self.memory.get(self._recurrent(state, slot), (state.size,), "u1")
+            parts.append(part.reshape(-1))
+        return parts
+
+    def load_state(self, slot: int, positions: int, parts: Sequence[np.ndarray]) -> None:
+        """Make a slot remember what was saved; see `synapse_core.backends.Session.load_state`."""
+        most = max(p for f in self.functions.values() for p in f.max_position.values())
+        check_loaded(slot, self.slots, positions, most)
+        windows = [self.groups[s.group].window if s.is_kv else 0 for s in self.kept]
+        pairs = zip(self.kept, windows, strict=True)
+        check_parts(parts, [state.saved_bytes(positions, window) for state, window in pairs])
+        self.release(slot)
+        for group in self.groups:
+            group.reserve(slot, first_row(positions, group.window), positions)
+        for state, window, part in zip(self.kept, windows, parts, strict=True):
+            if state.is_kv:
+                pool, saved = self._pool(state.group), part.reshape(state.shape(positions, window))
+                for rows, page in state.rows(self.groups[state.group], pool, slot, positions):
+                    page[:] = saved[:, rows]
+                self.memory.put(pool, int(self.call["pages"][state.group][0]))
+            else:
+                self.memory.put(part, self._recurrent(state, slot))
+        self.memory.put(np.uint32([positions]), int(self.call["counts"]) + 4 * slot)
+
+    def _pool(self, number: int) -> np.ndarray:
+        """Return a group's pages, copied."""
+        pool, pages = (int(n) for n in self.call["pages"][number][:2])
+        return self.memory.get(pool, (pages * self.groups[number].page_bytes,), "u1")
+
+    def _recurrent(self, state: KeptState, slot: int) -> int:
+        return int(self.call["slots"][0]) + slot * self.slot_bytes + state.offset
 
     def close(self) -> None:
         """End the machine."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from synapse_backend_cpu.native import recipe
@@ -39,11 +40,22 @@ def build(
     paths = [*own, *(path for path in tested if path.name != "pool.c")]
     sources = [plugin / path.relative_to(fuzz.PLUGIN) for path in paths]
     runtime = plugin / fuzz.RUNTIME.relative_to(fuzz.PLUGIN)
-    command = [clang, *FLAGS, *TIERS[tier.name], *flags, f"-I{runtime}"]
-    command += [*map(str, [*sources, fuzz.SCAN]), "-lpthread", "-o", str(to)]
+    command = [clang, *FLAGS, *TIERS[tier.name], *flags]
+    jobs = [*sources, fuzz.SCAN]
+    objects = [to.with_suffix(f".{number}.o") for number in range(len(jobs))]
+
+    def compile_one(source: Path, object: Path) -> None:
+        _tool([*command, f"-I{runtime}", "-c", str(source), "-o", str(object)])
+
+    with ThreadPoolExecutor(2) as pool:
+        list(pool.map(compile_one, jobs, objects))
+    _tool([*command, *map(str, objects), "-lpthread", "-o", str(to)])
+    return to
+
+
+def _tool(command: Sequence[str]) -> None:
     done = subprocess.run(command, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
-    return to
 
 
 def run(program: Path, seeds: Path, *before: str) -> subprocess.CompletedProcess[str]:

@@ -128,8 +128,8 @@ def test_other_bits_on_other_threads_are_found(clang, seeds, tmp_path):
     plugin = faulty(
         tmp_path,
         "runtime/syn_kernel.h",
-        "*lo = t * each + (t < rest ? t : rest);",
-        "*lo = t * each + (t < rest ? t : rest) + (t == 2);",
+        "*hi = *lo + each + (t < rest);",
+        "*hi = *lo + each + (t < rest) - (t == 2 && each);",
     )
     program = harness.build(clang, tmp_path / "sweep", recipe.PLAIN, (), plugin)
     done = harness.run(program, seeds)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import attrs
 import numpy as np
@@ -55,7 +55,22 @@ class KeptState:
         heads, rows, size = self.shape(positions, window)
         return heads * rows * size if self.is_kv else self.size
 
-    def rows(
+    def read(self, group: PageTable, pool: np.ndarray, slot: int, positions: int) -> np.ndarray:
+        """Return what is saved of keys and values in a pool of pages."""
+        part = np.empty(self.shape(positions, group.window), dtype=np.uint8)
+        for rows, page in self._rows(group, pool, slot, positions):
+            part[:, rows] = page
+        return part.reshape(-1)
+
+    def write(
+        self, group: PageTable, pool: np.ndarray, slot: int, positions: int, part: np.ndarray
+    ) -> None:
+        """Put what was saved into the pages that the slot has now."""
+        saved = part.reshape(self.shape(positions, group.window))
+        for rows, page in self._rows(group, pool, slot, positions):
+            page[:] = saved[:, rows]
+
+    def _rows(
         self, group: PageTable, pool: np.ndarray, slot: int, positions: int
     ) -> Iterator[tuple[slice, np.ndarray]]:
         """Yield (rows of what is saved, where they lie in a page: (heads, n, head_bytes))."""
@@ -67,6 +82,15 @@ class KeptState:
             start, end = max(first, entry * PAGE_ROWS), min(positions, (entry + 1) * PAGE_ROWS)
             here = slice(start - entry * PAGE_ROWS, end - entry * PAGE_ROWS)
             yield slice(start - first, end - first), page[:, here]
+
+
+def saved_sizes(
+    kept: Sequence[KeptState], groups: Sequence[PageTable], positions: int
+) -> list[int]:
+    """Return the bytes of each state's part."""
+    windows = [groups[state.group].window if state.is_kv else 0 for state in kept]
+    pairs = zip(kept, windows, strict=True)
+    return [state.saved_bytes(positions, window) for state, window in pairs]
 
 
 def kept_states(tables: Tables) -> list[KeptState]:

@@ -109,7 +109,8 @@ static inline uint8_t *syn_memory(const syn_call *call, const syn_operand *state
 }
 
 /* The part of a slot's KV page that holds `position`: the k of 64 positions, then their v, in the state's
- * dtype; of each the rows of the first head, then those of the next. NULL where the host gave no page, as behind a window. */
+ * dtype; of each the rows of the first head, then those of the next. NULL where the host gave no page, as behind
+ * a window. */
 static inline uint8_t *syn_kv_page(const syn_call *call, const syn_operand *state, uint32_t slot,
                                    uint32_t position) {
     const syn_pages *pages = &call->pages[state->group];

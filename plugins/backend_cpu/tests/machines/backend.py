@@ -9,7 +9,7 @@ import attrs
 import numpy as np
 from synapse_backend_cpu.calls import HostCall, known_slot
 from synapse_backend_cpu.errors import call_error, open_error
-from synapse_backend_cpu.kept import KeptState, first_row, kept_states
+from synapse_backend_cpu.kept import KeptState, first_row, kept_states, saved_sizes
 from synapse_backend_cpu.pages import PageTable, page_tables
 
 from synapse_core.backends import Executable, check_loaded, check_parts, check_saved
@@ -237,30 +237,24 @@ class EmulatedSession:
         parts = []
         for state in self.kept:
             if state.is_kv:
-                group = self.groups[state.group]
-                part = np.empty(state.shape(positions, group.window), dtype=np.uint8)
-                for rows, page in state.rows(group, self._pool(state.group), slot, positions):
-                    part[:, rows] = page
+                group, pool = self.groups[state.group], self._pool(state.group)
+                parts.append(state.read(group, pool, slot, positions))
             else:
-                part = self.memory.get(self._recurrent(state, slot), (state.size,), "u1")
-            parts.append(part.reshape(-1))
+                parts.append(self.memory.get(self._recurrent(state, slot), (state.size,), "u1"))
         return parts
 
     def load_state(self, slot: int, positions: int, parts: Sequence[np.ndarray]) -> None:
         """Make a slot remember what was saved; see `synapse_core.backends.Session.load_state`."""
         most = max(p for f in self.functions.values() for p in f.max_position.values())
         check_loaded(slot, self.slots, positions, most)
-        windows = [self.groups[s.group].window if s.is_kv else 0 for s in self.kept]
-        pairs = zip(self.kept, windows, strict=True)
-        check_parts(parts, [state.saved_bytes(positions, window) for state, window in pairs])
+        check_parts(parts, saved_sizes(self.kept, self.groups, positions))
         self.release(slot)
         for group in self.groups:
             group.reserve(slot, first_row(positions, group.window), positions)
-        for state, window, part in zip(self.kept, windows, parts, strict=True):
+        for state, part in zip(self.kept, parts, strict=True):
             if state.is_kv:
-                pool, saved = self._pool(state.group), part.reshape(state.shape(positions, window))
-                for rows, page in state.rows(self.groups[state.group], pool, slot, positions):
-                    page[:] = saved[:, rows]
+                group, pool = self.groups[state.group], self._pool(state.group)
+                state.write(group, pool, slot, positions, part)
                 self.memory.put(pool, int(self.call["pages"][state.group][0]))
             else:
                 self.memory.put(part, self._recurrent(state, slot))

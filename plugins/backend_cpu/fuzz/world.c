@@ -143,27 +143,40 @@ static void free_rows(const syn_call *call) {
 
 /* ---- inputs ---- */
 
-/* Ids below their limits, one of them wrong at times. Ids lie last: they may share bytes. */
-static void fill_ids(world *w, const syn_function *f, const syn_call *call) {
+typedef struct {
+    uint32_t *at;                      /* NULL: not ids, or a call of more rows than there may be */
+    uint32_t count, limit;
+} ids_of;
+
+static ids_of find_ids(const world *w, const syn_function *f, const syn_call *call, uint32_t tensor) {
     const syn_space *spaces = syn_spaces_of(w->program, f);
-    const syn_tensor *tensors = syn_tensors_of(w->program, f);
-    for (uint32_t i = 0; i < f->tensors; i++) {
-        const syn_tensor *t = tensors + i;
-        if (t->dtype != SYN_I32) continue;
-        const syn_space *space = spaces + t->space;
-        uint32_t limit = t->limit;
-        if (!limit) {  /* else nothing says that there is such a space */
-            const syn_space *of = spaces + t->limit_space;
-            limit = call->rows[of->base].count * of->multiple;
-        }
-        uint32_t rows = call->rows[space->base].count, *ids = (uint32_t *)(void *)call->arena;
-        if (rows > space->max_rows) continue;
-        uint32_t count = rows * space->multiple * t->cols;
-        ids += t->offset / 4;
-        for (uint32_t n = 0; n < count; n++) ids[n] = roll(w->d, limit);
-        if (count && one_in(w->d, 12))
-            ids[roll(w->d, count)] = one_in(w->d, 2) ? limit : (uint32_t)roll_bits(w->d);
+    const syn_tensor *t = syn_tensors_of(w->program, f) + tensor;
+    const syn_space *space = spaces + t->space;
+    uint32_t rows = call->rows[space->base].count, limit = t->limit;
+    if (t->dtype != SYN_I32 || rows > space->max_rows) return (ids_of){0};
+    if (!limit) {  /* else nothing says that there is such a space */
+        const syn_space *of = spaces + t->limit_space;
+        limit = call->rows[of->base].count * of->multiple;
     }
+    uint32_t *at = (uint32_t *)(void *)call->arena + t->offset / 4;
+    return (ids_of){at, rows * space->multiple * t->cols, limit};
+}
+
+/* Ids below their limits, one of them wrong at times. Returns whether one is: ids may share bytes. */
+static int fill_ids(world *w, const syn_function *f, const syn_call *call) {
+    int wrong = 0;
+    for (uint32_t i = 0; i < f->tensors; i++) {
+        ids_of ids = find_ids(w, f, call, i);
+        if (!ids.at) continue;
+        for (uint32_t n = 0; n < ids.count; n++) ids.at[n] = roll(w->d, ids.limit);
+        if (ids.count && one_in(w->d, 12))
+            ids.at[roll(w->d, ids.count)] = one_in(w->d, 2) ? ids.limit : (uint32_t)roll_bits(w->d);
+    }
+    for (uint32_t i = 0; i < f->tensors; i++) {
+        ids_of ids = find_ids(w, f, call, i);
+        for (uint32_t n = 0; ids.at && n < ids.count; n++) wrong |= ids.at[n] >= ids.limit;
+    }
+    return wrong;
 }
 
 /* ---- calls ---- */
@@ -206,10 +219,10 @@ static void call_function(world *w, uint32_t index) {
     call.scratch = fuzz_bytes(scratch_bytes);
     if (call.arena_bytes < 1 << 20) fuzz_fill(w->d, call.arena, call.arena_bytes);
     else memset(call.arena, 0xff, (size_t)call.arena_bytes);
-    fill_ids(w, f, &call);
+    int wrong = fill_ids(w, f, &call);
     syn_error error;
     int code = w->pool ? syn_pool_run(w->pool, w->program, &call, &error) : syn_run(w->program, &call, &error);
-    if (code != error.code) abort();
+    if (code != error.code || (wrong && !code)) abort();
     if (code) w->counts->refused++;
     else w->counts->calls++;
     note(w, call.arena, call.arena_bytes);

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -61,6 +62,8 @@ def _tool(command: Sequence[str]) -> None:
 def run(program: Path, seeds: Path, *before: str) -> subprocess.CompletedProcess[str]:
     """Play every input, under a tool that is named before."""
     command = [*before, str(program), *map(str, sorted(seeds.iterdir()))]
+    # A race may also be a wait for ever: the first report ends the run.
+    environment = {**os.environ, "TSAN_OPTIONS": "halt_on_error=1"}
     return subprocess.run(
-        command, capture_output=True, text=True, errors="replace", timeout=SECONDS
+        command, capture_output=True, text=True, errors="replace", timeout=SECONDS, env=environment
     )

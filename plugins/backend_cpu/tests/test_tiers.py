@@ -13,10 +13,15 @@ from synapse_core.api import estimate
 from synapse_core.backends.numpy_backend import NumpyBackend
 from synapse_core.errors import Unavailable, UsageError
 from synapse_core.formats import F32, INT8, Q8_0
-from synapse_core.program import Tables
-from synapse_core.testing import causal_decoder
+from synapse_core.graph import GraphBuilder, WeightScope
+from synapse_core.ops import TensorType
+from synapse_core.program import Limits, Tables
+from synapse_core.testing import Case, causal_decoder, fill_weights, finder, rows
 
 FORMATS = ["f32", "f16", "bf16", "int8", "q8_0", "q4_0", "q5_1", "i8g16"]
+BLOCKS = ["q8_0", "q4_0", "q4_1", "q5_0", "q5_1", "q4_k", "q5_k", "q6_k", "i8g16"]
+# Past the most that go through packed weights together, and past a tile of AMX.
+MOST_ROWS, COLS, OUTPUTS = 17, 512, 75
 
 
 def outputs(case, threads=1):
@@ -98,6 +103,41 @@ def test_packed_weights_give_the_bits_of_rows(monkeypatch, format):
     for one, many in zip(rows, outputs(case, threads=3), strict=True):
         for name, array in one.items():
             np.testing.assert_array_equal(array.view(np.uint32), many[name].view(np.uint32))
+
+
+def linear(format) -> Case:
+    g = GraphBuilder(finder())
+    f = g.function("f")
+    x = f.input("x", TensorType(f.space("tokens"), COLS))
+    weight = WeightScope(g).matrix("w", OUTPUTS, COLS)
+    (y,) = f.op_n("linear", x, weight, None, arith="a8/32")
+    f.output("y", y)
+    limits = Limits(rows={"tokens": MOST_ROWS}, slots=1, positions=MOST_ROWS)
+    return Case(format, fill_weights(g.finish(), 1, {"w": format}), (), limits)
+
+
+@pytest.mark.parametrize("format", BLOCKS)
+def test_a_row_has_the_same_bits_among_any_others(monkeypatch, format):
+    x = np.random.default_rng(3).standard_normal((MOST_ROWS, COLS), np.float32)
+    for tier in usable():
+        monkeypatch.setenv(library.FORCED, tier.name)
+        found = set()
+        for layout in packing.LAYOUTS:
+            monkeypatch.setenv(packing.CHOSEN, layout)
+            session = CpuBackend().open(linear(format).executable(), threads=2)
+            for count in range(1, MOST_ROWS + 1):
+                y = session.run("f", {"x": x[-count:]}, {"tokens": rows((0, 0, count))})["y"]
+                found.add(y[-1].tobytes())
+                assert y.shape == (count, OUTPUTS)
+            whole = session.run("f", {"x": x}, {"tokens": rows((0, 0, MOST_ROWS))})["y"]
+            for row in range(MOST_ROWS):
+                alone = session.run("f", {"x": x[row:][:1]}, {"tokens": rows((0, 0, 1))})["y"]
+                np.testing.assert_array_equal(alone[0].view(np.uint32), whole[row].view(np.uint32))
+            for count in range(2, MOST_ROWS):
+                some = session.run("f", {"x": x[:count]}, {"tokens": rows((0, 0, count))})["y"]
+                np.testing.assert_array_equal(some.view(np.uint32), whole[:count].view(np.uint32))
+            session.close()
+        assert len(found) == 1, tier.name
 
 
 @pytest.mark.parametrize("format", FORMATS)

@@ -402,7 +402,8 @@ static void find_keys(block *b, uint32_t row, uint32_t run_end) {
     b->begin[at] = mask == WINDOWED && b->end[at] > window ? b->end[at] - window : 0;
 }
 
-/* q (T, H·D), k, v (T, G·D) → y (T, H·D); threads take blocks in turn */
+/* q (T, H·D), k, v (T, G·D) → y (T, H·D); threads take blocks in turn. Slots come one behind the other for each head:
+ * what they have in common of its keys and values is still near. */
 static void run(const syn_op *op, const syn_call *call) {
     const syn_operand *q = &op->in[0];
     const uint32_t *a = op->attributes;
@@ -416,26 +417,22 @@ static void run(const syn_op *op, const syn_call *call) {
         store_keys(op, call);
         syn_barrier(call);
     }
-    b.heads = group < TILE_MOST ? group : TILE_MOST;
-    uint32_t most = QUERIES / b.heads, end = 0;
-    for (uint32_t row = 0; row < q->rows; row += b.rows) {
-        if (row >= end) syn_run_of(call, q, row, &b.first_row, &end);
-        b.row = row;
-        b.rows = end - row < most ? end - row : most;
-        b.slot = syn_slot(call, q, row);
-        for (uint32_t i = 0; i < b.rows; i++) find_keys(&b, row + i, end);
-        for (uint32_t kv = 0; kv < a[KV_HEADS]; kv++)
-            for (uint32_t first = 0; first < group; first += b.heads) {
-                uint32_t heads = b.heads;
-                if (number++ % call->threads != call->thread) continue;
-                b.kv_head = kv;
-                b.head = kv * group + first;
-                if (group - first < heads) heads = group - first;
-                block part = b;
-                part.heads = heads;
-                part.n = b.rows * heads;
-                attend(&part, &r, (float *)(void *)op->out[0].data, (const float *)(const void *)q->data, q->cols);
-            }
+    uint32_t heads = group < TILE_MOST ? group : TILE_MOST, parts = (group + heads - 1) / heads;
+    for (uint32_t part = 0; part < a[KV_HEADS] * parts; part++) {
+        uint32_t first = part % parts * heads;
+        b.kv_head = part / parts;
+        b.head = b.kv_head * group + first;
+        b.heads = group - first < heads ? group - first : heads;
+        for (uint32_t row = 0, end = 0; row < q->rows; row += b.rows) {
+            if (row >= end) syn_run_of(call, q, row, &b.first_row, &end);
+            b.rows = end - row < QUERIES / heads ? end - row : QUERIES / heads;
+            if (number++ % call->threads != call->thread) continue;
+            b.row = row;
+            b.slot = syn_slot(call, q, row);
+            b.n = b.rows * b.heads;
+            for (uint32_t i = 0; i < b.rows; i++) find_keys(&b, row + i, end);
+            attend(&b, &r, (float *)(void *)op->out[0].data, (const float *)(const void *)q->data, q->cols);
+        }
     }
 }
 

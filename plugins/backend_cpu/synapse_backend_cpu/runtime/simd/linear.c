@@ -30,6 +30,7 @@ enum { PACKED_STEPS = 32 };
 /* How an op is laid out: of x for each row, and of a thread's own room. */
 typedef struct {
     int integers, own;                /* products of integers; every thread prepares x */
+    int streams;                      /* a few rows of x go through packed weights without a panel */
     int matrix, split;                /* by the tile instructions: of integers, of numbers in parts */
     uint32_t cols, rows, blocks;      /* blocks of 32 columns, the last perhaps short */
     uint32_t tile, room_rows;         /* rows of x taken together, and what the last tile has room for */
@@ -49,14 +50,27 @@ static int check(const syn_op *op) {
     return code;
 }
 
+/* Rows of x that all weights let through together without a panel; 0: a weight is not packed, or has no blocks. */
+static uint32_t streamed_rows(const syn_op *op) {
+    uint32_t most = op->attributes[0] == ARITH_A8_32 ? STREAM_ROWS : 0;
+    for (uint32_t i = 0; i < op->outputs; i++) {
+        const syn_operand *w = &op->in[1 + 2 * i];
+        uint32_t rows = w->packed && w->dtype != SYN_INT8 ? stream_rows(w->dtype) : 0;
+        if (rows < most) most = rows;
+    }
+    return most;
+}
+
 static plan plan_of(const syn_op *op, uint32_t threads) {
     const syn_operand *x = &op->in[0];
     uint32_t arith = op->attributes[0];
     plan p = {.integers = arith == ARITH_A8_32 || arith == ARITH_A8_ROW, .own = x->rows <= OWN_ROWS,
               .cols = x->cols, .rows = x->rows, .blocks = x->cols / 32 + (x->cols % 32 != 0)};
-    p.matrix = HAS_MATRIX && p.integers && x->rows >= MATRIX_WORTH;
+    p.streams = x->rows <= streamed_rows(op);
+    p.matrix = HAS_MATRIX && p.integers && !p.streams && x->rows >= MATRIX_WORTH;
     p.split = HAS_MATRIX && !p.integers;
     p.tile = p.matrix || p.split ? MATRIX_ROWS : p.integers ? TILE_ROWS : TILE_MOST;
+    if (p.streams) p.tile = STREAM_ROWS;
     int fills = p.matrix || (p.split && x->rows > MATRIX_ROWS);
     p.room_rows = fills ? (x->rows + MATRIX_ROWS - 1) / MATRIX_ROWS * MATRIX_ROWS : x->rows;
     p.code_bytes = p.integers ? (size_t)p.blocks * 32 : (size_t)x->cols * 4;
@@ -128,12 +142,11 @@ typedef struct {
 static void integer_sums(const plan *p, const room *r, uint8_t *x, const syn_operand *w, uint32_t n) {
     syn_panel *panel = (syn_panel *)(void *)r->panel;
     syn_rows16 low = weight_rows(w, n), high = weight_rows(w, n + GROUP_ROWS);
-    if (p->rows == 1 && w->packed && w->dtype != SYN_INT8) {
+    for (uint32_t h = 0; p->streams && h < 2 && n + h * GROUP_ROWS < w->rows; h++) {
         syn_tile tile = tile_at(p, x, 0);
-        multiply_stream(r->sums, &low, w->dtype, &tile, p->blocks);
-        if (n + GROUP_ROWS < w->rows) multiply_stream(r->sums + GROUP_ROWS, &high, w->dtype, &tile, p->blocks);
-        return;
+        multiply_stream(r->sums + h * GROUP_ROWS, h ? &high : &low, w->dtype, &tile, p->blocks, p->rows);
     }
+    if (p->streams) return;
     uint32_t most = p->rows <= TILE_ROWS ? FEW_BLOCKS : panel_blocks(w->dtype);
     for (uint32_t first = 0; first < p->blocks; first += most) {
         uint32_t blocks = p->blocks - first < most ? p->blocks - first : most;

@@ -34,11 +34,19 @@ typedef struct {
 
 enum { SUM_ALL = 2 };
 
-/* One row of x on its way through the rows of a vector: nothing is stored on the way. */
+/* Rows of x that go through packed weights together: as many as registers hold the sums of, where two or four blocks
+ * of a super-block are on their way at a time fewer. */
+enum { STREAM_ROWS = SYN_LANES == 16 ? 8 : 1, STREAM_FEW = SYN_LANES == 16 ? 4 : 1 };
+
+SYN_INLINE uint32_t stream_rows(uint32_t format) {
+    return format == SYN_Q4_K || format == SYN_Q5_K || format == SYN_Q6_K ? STREAM_FEW : STREAM_ROWS;
+}
+
+/* Some rows of x on their way through the rows of a vector: nothing is stored on the way. */
 typedef struct {
     const syn_tile *x;
-    syn_products product[4][2];  /* of each slot's block: of columns 0 to 15, and 16 to 31 */
-    syn_vf total;
+    syn_products product[STREAM_ROWS][4][2];  /* of each slot's block: of columns 0 to 15, and 16 to 31 */
+    syn_vf total[STREAM_ROWS];
 } syn_stream;
 
 /* How many times the words of a block a panel holds, and how many blocks of a format. */
@@ -46,7 +54,7 @@ SYN_INLINE uint32_t word_parts(uint32_t bits) { return HAS_PAIRS && bits == 8 ? 
 
 SYN_INLINE uint32_t panel_blocks(uint32_t format) { return PANEL_BLOCKS / word_parts(bits_of(format)); }
 
-/* Where a block of a vector's rows goes: into a panel, or straight into the products of one row of x, where
+/* Where a block of a vector's rows goes: into a panel, or straight into the products of some rows of x, where
  * blocks that are taken apart together have a slot each. */
 typedef struct {
     syn_panel *panel;
@@ -54,8 +62,11 @@ typedef struct {
     uint32_t format, block, half, runs;
     uint32_t v;               /* of the group's vectors */
     int is_raised;
-    uint32_t slot;
+    uint32_t rows, slot;      /* rows of x of a stream */
 } syn_place;
+
+/* Are two sums of a run made side by side? A sum's next product waits for the one before, with few rows of x. */
+SYN_INLINE int is_split(syn_place to) { return SPLIT_SUMS && to.rows < 4; }
 
 /* The place of the n-th block from here. */
 SYN_INLINE syn_place place_of(syn_place to, uint32_t n) {
@@ -66,15 +77,15 @@ SYN_INLINE syn_place place_of(syn_place to, uint32_t n) {
 
 SYN_INLINE uint32_t place_vector(syn_place to) { return to.half * VECTORS + to.v; }
 
-/* The sum of x's codes in a run, as products want it. */
-SYN_INLINE int32_t stream_sum(syn_place to, uint32_t run) {
-    return to.stream->x->sum[(size_t)to.block * 3 + (to.runs == 2 ? run : SUM_ALL)];
+/* The sum of the codes of row t of x in a run, as products want it. */
+SYN_INLINE int32_t stream_sum(syn_place to, uint32_t run, uint32_t t) {
+    return to.stream->x->sum[((size_t)to.block * 3 + (to.runs == 2 ? run : SUM_ALL)) * to.rows + t];
 }
 
 /* Codes of a format that stores them raised by `bias`; of a block, before its scale. */
 SYN_INLINE void put_code(syn_place to, uint32_t word, syn_vi code, int8_t bias) {
     if (!to.is_raised && bias) code = (syn_vi)((syn_vc)code - bias);
-    uint32_t bits = bits_of(to.format), half = to.runs == 2 || SPLIT_SUMS ? word / 4 : 0;
+    uint32_t bits = bits_of(to.format), half = to.runs == 2 || is_split(to) ? word / 4 : 0;
     if (!to.stream) {
 #if HAS_PAIRS
         if (bits == 8) {
@@ -87,10 +98,13 @@ SYN_INLINE void put_code(syn_place to, uint32_t word, syn_vi code, int8_t bias) 
         return;
     }
     syn_stream *stream = to.stream + to.v;
-    syn_products *product = &stream->product[to.slot][half];
-    if (word == 0 || (word == 4 && half))
-        *product = products_begin(bits, bias_of(to.format), SPLIT_SUMS ? 0 : stream_sum(to, half));
-    products_add(product, bits, code, syn_vi_set(stream->x->code[(size_t)to.block * 8 + word]));
+#pragma clang loop unroll(full)
+    for (uint32_t t = 0; t < to.rows; t++) {
+        syn_products *product = &stream->product[t][to.slot][half];
+        if (word == 0 || (word == 4 && half))
+            *product = products_begin(bits, bias_of(to.format), is_split(to) ? 0 : stream_sum(to, half, t));
+        products_add(product, bits, code, syn_vi_set(stream->x->code[((size_t)to.block * 8 + word) * to.rows + t]));
+    }
 }
 
 /* Of a run, before its minimum. */
@@ -101,12 +115,16 @@ SYN_INLINE void put_scale(syn_place to, uint32_t run, syn_vf scale) {
     }
     syn_stream *stream = to.stream + to.v;
     uint32_t bits = bits_of(to.format);
-    const syn_products *halves = stream->product[to.slot];
-    int32_t bias = bias_of(to.format), kept = stream_sum(to, run);
-    syn_vi sum = products_end(&halves[run], bits, bias, kept);
-    if (SPLIT_SUMS && to.runs == 1) sum += products_end(&halves[1], bits, bias, kept);
-    if (SPLIT_SUMS && CODES_RAISED) sum -= bias * kept;
-    stream->total = syn_v_fma(syn_v_of(sum), scale * stream->x->scale[to.block], stream->total);
+#pragma clang loop unroll(full)
+    for (uint32_t t = 0; t < to.rows; t++) {
+        const syn_products *halves = stream->product[t][to.slot];
+        int32_t bias = bias_of(to.format), kept = stream_sum(to, run, t);
+        syn_vi sum = products_end(&halves[run], bits, bias, kept);
+        if (is_split(to) && to.runs == 1) sum += products_end(&halves[1], bits, bias, kept);
+        if (is_split(to) && CODES_RAISED) sum -= bias * kept;
+        syn_vf both = scale * stream->x->scale[(size_t)to.block * to.rows + t];
+        stream->total[t] = syn_v_fma(syn_v_of(sum), both, stream->total[t]);
+    }
 }
 
 SYN_INLINE void put_minimum(syn_place to, uint32_t run, syn_vf minimum) {
@@ -115,8 +133,11 @@ SYN_INLINE void put_minimum(syn_place to, uint32_t run, syn_vf minimum) {
         return;
     }
     syn_stream *stream = to.stream + to.v;
-    float sum = (float)whole_sum(stream_sum(to, run)) * stream->x->scale[to.block];
-    stream->total = syn_v_fma(minimum, syn_v_set(sum), stream->total);
+#pragma clang loop unroll(full)
+    for (uint32_t t = 0; t < to.rows; t++) {
+        float sum = (float)whole_sum(stream_sum(to, run, t)) * stream->x->scale[(size_t)to.block * to.rows + t];
+        stream->total[t] = syn_v_fma(minimum, syn_v_set(sum), stream->total[t]);
+    }
 }
 
 SYN_INLINE syn_vi nibbles(syn_vi v, uint32_t shift) {
@@ -126,6 +147,7 @@ SYN_INLINE syn_vi nibbles(syn_vi v, uint32_t shift) {
 /* 32 signed codes that lie at `at`. */
 SYN_INLINE void put_signed(syn_place to, const syn_rows16 *r, size_t at, int packed) {
     syn_words words = {.rows = r, .at = at, .v = to.v, .packed = packed};
+#pragma clang loop unroll(full)
     for (uint32_t i = 0; i < 8; i++) {
         syn_vi code = word_of(&words, i);
         put_code(to, i, to.is_raised ? code ^ (int32_t)0x80808080 : code, 0);
@@ -145,6 +167,7 @@ SYN_INLINE void expand_small(syn_place to, const syn_rows16 *r, size_t at, int h
     syn_words words = {.rows = r, .at = bits_at + (has_fifth ? 4 : 0), .v = to.v, .packed = packed};
     syn_vi fifth = has_fifth ? take_word(r, to.v, bits_at, packed) : syn_vi_set(0);
     int8_t bias = has_minimum ? 0 : has_fifth ? 16 : 8;
+#pragma clang loop unroll(full)
     for (uint32_t i = 0; i < 4; i++) {
         syn_vi both = word_of(&words, i), low = nibbles(both, 0), high = nibbles(both, 4);
         if (has_fifth) low |= fifth_bits(fifth, i), high |= fifth_bits(fifth, i + 4);
@@ -165,60 +188,89 @@ SYN_INLINE syn_vf byte_of(syn_vi v, uint32_t index) {
     return syn_v_of((syn_vi)((syn_vu)v >> 8 * index) & 255);
 }
 
-/* q4_k, q5_k: a super-block, 8 blocks */
-SYN_INLINE void expand_lines(syn_place to, const syn_rows16 *r, size_t at, int has_fifth, int packed) {
-    syn_vi head = take_word(r, to.v, at, packed), fifth[8];
-    syn_vi a = take_word(r, to.v, at + 4, packed), b = take_word(r, to.v, at + 8, packed), c = take_word(r, to.v, at + 12, packed);
-    const int32_t six = 0x3f3f3f3f, high = 0x30303030;
-    syn_vi scale[2] = {a & six, nibbles(c, 0) | ((a >> 2) & high)};
-    syn_vi minimum[2] = {b & six, nibbles(c, 4) | ((b >> 2) & high)};
-    syn_vf d = syn_v_low_f16(head), d_minimum = syn_v_high_f16(head);
-    if (has_fifth) {
-        take_piece(fifth, r, to.v, at + 16, packed);
-        take_piece(fifth + 4, r, to.v, at + 32, packed);
-    }
+/* What the 8 blocks of a super-block of q4_k or q5_k have in common. */
+typedef struct {
+    syn_vi scale[2], minimum[2];  /* a byte for each block */
+    syn_vi fifth[8];              /* a bit for each */
+    syn_vf d, d_minimum;
+} syn_lines;
+
+/* Blocks 2 · pair and 2 · pair + 1, which share their bytes. */
+SYN_INLINE void expand_pair(syn_place to, const syn_lines *lines, uint32_t pair, const syn_rows16 *r, size_t at,
+                            int has_fifth, int packed) {
+    syn_words words = {.rows = r, .at = at, .v = to.v, .packed = packed};
 #pragma clang loop unroll(full)
-    for (uint32_t pair = 0; pair < 4; pair++, to.block += 2) {
-        syn_words words = {.rows = r, .at = at + (has_fifth ? 48 : 16) + pair * 32, .v = to.v, .packed = packed};
-        for (uint32_t i = 0; i < 8; i++) {
-            syn_vi both = word_of(&words, i);
-            for (uint32_t n = 0; n < 2; n++) {
-                syn_vi code = nibbles(both, 4 * n);
-                if (has_fifth) code |= ((syn_vi)((syn_vu)fifth[i] >> (2 * pair + n)) & 0x01010101) << 4;
-                put_code(place_of(to, n), i, code, 0);
-            }
-        }
+    for (uint32_t i = 0; i < 8; i++) {
+        syn_vi both = word_of(&words, i);
         for (uint32_t n = 0; n < 2; n++) {
-            uint32_t run = 2 * pair + n;
-            put_scale(place_of(to, n), 0, d * byte_of(scale[run / 4], run % 4));
-            put_minimum(place_of(to, n), 0, -(d_minimum * byte_of(minimum[run / 4], run % 4)));
+            syn_vi code = nibbles(both, 4 * n);
+            if (has_fifth) code |= ((syn_vi)((syn_vu)lines->fifth[i] >> (2 * pair + n)) & 0x01010101) << 4;
+            put_code(place_of(to, n), i, code, 0);
         }
+    }
+    for (uint32_t n = 0; n < 2; n++) {
+        uint32_t run = 2 * pair + n;
+        put_scale(place_of(to, n), 0, lines->d * byte_of(lines->scale[run / 4], run % 4));
+        put_minimum(place_of(to, n), 0, -(lines->d_minimum * byte_of(lines->minimum[run / 4], run % 4)));
     }
 }
 
-/* q6_k: a super-block, 8 blocks of two runs. Four blocks share their bytes and are taken apart side by side, so that
- * no more lies in registers than a word of each. */
-SYN_INLINE void expand_six(syn_place to, const syn_rows16 *r, size_t at, int packed) {
-    syn_vf d = take_half(r, to.v, at + 208, packed, 1);
+/* q4_k, q5_k: a super-block, 8 blocks */
+SYN_INLINE void expand_lines(syn_place to, const syn_rows16 *r, size_t at, int has_fifth, int packed) {
+    syn_vi head = take_word(r, to.v, at, packed), a = take_word(r, to.v, at + 4, packed);
+    syn_vi b = take_word(r, to.v, at + 8, packed), c = take_word(r, to.v, at + 12, packed);
+    const int32_t six = 0x3f3f3f3f, high = 0x30303030;
+    syn_lines lines = {.scale = {a & six, nibbles(c, 0) | ((a >> 2) & high)},
+                       .minimum = {b & six, nibbles(c, 4) | ((b >> 2) & high)},
+                       .d = syn_v_low_f16(head),
+                       .d_minimum = syn_v_high_f16(head)};
+    if (has_fifth) {
+        take_piece(lines.fifth, r, to.v, at + 16, packed);
+        take_piece(lines.fifth + 4, r, to.v, at + 32, packed);
+    }
+    at += has_fifth ? 48 : 16;
+    if (to.rows > 1) {  /* long enough as it is */
+#pragma clang loop unroll(disable)
+        for (uint32_t pair = 0; pair < 4; pair++, to.block += 2)
+            expand_pair(to, &lines, pair, r, at + pair * 32, has_fifth, packed);
+        return;
+    }
 #pragma clang loop unroll(full)
-    for (uint32_t half = 0; half < 2; half++, to.block += 4) {
-        syn_words low = {.rows = r, .at = at + half * 64, .v = to.v, .packed = packed}, low_too = low, high = low;
-        low_too.at += 32;
-        high.at = at + 128 + half * 32;
+    for (uint32_t pair = 0; pair < 4; pair++, to.block += 2)
+        expand_pair(to, &lines, pair, r, at + pair * 32, has_fifth, packed);
+}
+
+/* Four blocks of a super-block of q6_k. They share their bytes and are taken apart side by side, so that no more lies
+ * in registers than a word of each. */
+SYN_INLINE void expand_four(syn_place to, syn_vf d, uint32_t half, const syn_rows16 *r, size_t at, int packed) {
+    syn_words low = {.rows = r, .at = at + half * 64, .v = to.v, .packed = packed}, low_too = low, high = low;
+    low_too.at += 32;
+    high.at = at + 128 + half * 32;
 #pragma clang loop unroll(full)
-        for (uint32_t i = 0; i < 8; i++) {
-            syn_vi four[2] = {word_of(&low, i), word_of(&low_too, i)}, two = word_of(&high, i);
-            for (uint32_t n = 0; n < 4; n++) {
-                syn_vi bits = (syn_vi)((syn_vu)two >> 2 * n) & 0x03030303;
-                put_code(place_of(to, n), i, nibbles(four[n % 2], n / 2 * 4) | bits << 4, 32);
-            }
-        }
-        for (uint32_t word = 0; word < 2; word++) {
-            syn_vi scales = take_word(r, to.v, at + 192 + half * 8 + word * 4, packed);
-            for (uint32_t byte = 0; byte < 4; byte++)
-                put_scale(place_of(to, 2 * word + byte / 2), byte % 2, d * syn_v_of(scales << (24 - 8 * byte) >> 24));
+    for (uint32_t i = 0; i < 8; i++) {
+        syn_vi four[2] = {word_of(&low, i), word_of(&low_too, i)}, two = word_of(&high, i);
+        for (uint32_t n = 0; n < 4; n++) {
+            syn_vi bits = (syn_vi)((syn_vu)two >> 2 * n) & 0x03030303;
+            put_code(place_of(to, n), i, nibbles(four[n % 2], n / 2 * 4) | bits << 4, 32);
         }
     }
+    for (uint32_t word = 0; word < 2; word++) {
+        syn_vi scales = take_word(r, to.v, at + 192 + half * 8 + word * 4, packed);
+        for (uint32_t byte = 0; byte < 4; byte++)
+            put_scale(place_of(to, 2 * word + byte / 2), byte % 2, d * syn_v_of(scales << (24 - 8 * byte) >> 24));
+    }
+}
+
+/* q6_k: a super-block, 8 blocks of two runs */
+SYN_INLINE void expand_six(syn_place to, const syn_rows16 *r, size_t at, int packed) {
+    syn_vf d = take_half(r, to.v, at + 208, packed, 1);
+    if (to.rows > 1) {  /* long enough as it is */
+#pragma clang loop unroll(disable)
+        for (uint32_t half = 0; half < 2; half++, to.block += 4) expand_four(to, d, half, r, at, packed);
+        return;
+    }
+#pragma clang loop unroll(full)
+    for (uint32_t half = 0; half < 2; half++, to.block += 4) expand_four(to, d, half, r, at, packed);
 }
 
 SYN_INLINE void expand_i8g16(syn_place to, const syn_rows16 *r, size_t at, int packed) {

@@ -100,10 +100,9 @@ SYN_INLINE syn_vi products_end(const syn_products *p, uint32_t bits, int32_t bia
 #else
 #define HAS_PAIRS 0
 
-/* A sum's next product waits for the one before: two sums side by side are faster. */
 typedef struct { syn_vi sum; } syn_products;
 
-enum { SPLIT_SUMS = 1 };
+enum { SPLIT_SUMS = 1 };  /* worth it where a sum's next product waits for the one before */
 #ifdef SYN_AVX512
 #define CODES_RAISED 1
 #else

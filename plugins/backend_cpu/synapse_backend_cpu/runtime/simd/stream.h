@@ -1,4 +1,4 @@
-/* One row of x through 16 packed rows of a weight at a time: the products of decoding. Nothing is
+/* A few rows of x through 16 packed rows of a weight at a time: the products of decoding. Nothing is
  * stored on the way, so that they go as fast as memory does; the order of sums is that of the tiles,
  * and so are the bits.
  */
@@ -41,8 +41,15 @@ SYN_INLINE void stream_block(syn_place to, const syn_rows16 *r, size_t at, uint3
 }
 
 /* The vectors of a group take turns, block by block: memory is read as it lies. */
-SYN_INLINE void stream_blocks(syn_stream *stream, const syn_rows16 *r, uint32_t format, uint32_t blocks) {
-    syn_place to = {.stream = stream, .format = format, .runs = runs_in(format), .is_raised = CODES_RAISED};
+SYN_INLINE void stream_blocks(float *y, const syn_rows16 *r, uint32_t format, const syn_tile *x, uint32_t blocks,
+                              uint32_t T) {
+    syn_stream stream[VECTORS];
+#pragma clang loop unroll(full)
+    for (uint32_t v = 0; v < VECTORS; v++)
+#pragma clang loop unroll(full)
+        for (uint32_t t = 0; t < T; t++) stream[v].total[t] = syn_v_set(0.0f);
+    for (uint32_t v = 0; v < VECTORS; v++) stream[v].x = x;
+    syn_place to = {.stream = stream, .format = format, .runs = runs_in(format), .is_raised = CODES_RAISED, .rows = T};
     size_t bytes = syn_block_format_of(format).bytes, at = 0;
     for (; to.block < blocks; to.block += blocks_in(format), at += bytes) {
         stream_block(to, r, at, 0);
@@ -54,29 +61,55 @@ SYN_INLINE void stream_blocks(syn_stream *stream, const syn_rows16 *r, uint32_t 
         stream_block(to, r, at, 3);
 #endif
     }
+#pragma clang loop unroll(full)
+    for (uint32_t v = 0; v < VECTORS; v++)
+#pragma clang loop unroll(full)
+        for (uint32_t t = 0; t < T; t++) syn_v_store(y + t * PANEL_ROWS + v * SYN_LANES, stream[v].total[t]);
 }
 
-#define SYN_STREAM(format) \
-    case format: stream_blocks(stream, r, format, blocks); break;
-
-/* a8/32: 16 packed rows of a weight times one row of x → y (16) */
-static void multiply_stream(float *y, const syn_rows16 *r, uint32_t format, const syn_tile *x, uint32_t blocks) {
-    syn_stream stream[VECTORS];
-    for (uint32_t v = 0; v < VECTORS; v++) stream[v] = (syn_stream){.x = x};
-    switch (format) {
-    SYN_STREAM(SYN_Q8_0)
-    SYN_STREAM(SYN_Q4_0)
-    SYN_STREAM(SYN_Q4_1)
-    SYN_STREAM(SYN_Q5_0)
-    SYN_STREAM(SYN_Q5_1)
-    SYN_STREAM(SYN_Q4_K)
-    SYN_STREAM(SYN_Q5_K)
-    SYN_STREAM(SYN_Q6_K)
-    SYN_STREAM(SYN_I8G16)
-    default: break;
+/* A function for each format, with a loop for each number of rows. */
+#if SYN_LANES == 16
+#define SYN_FOR_FEW SYN_UP_TO_4
+#define SYN_FOR_STREAMS SYN_UP_TO_8
+#else
+#define SYN_FOR_FEW(n, call) (void)(n); call(1);
+#define SYN_FOR_STREAMS SYN_FOR_FEW
+#endif
+#define SYN_STREAM_ROWS(rows) stream_blocks(y, r, FORMAT, x, blocks, rows)
+#define SYN_STREAM(name, format, for_rows) \
+    __attribute__((noinline)) static void name(float *y, const syn_rows16 *r, const syn_tile *x, uint32_t blocks, \
+                                               uint32_t T) { \
+        enum { FORMAT = format }; \
+        for_rows(T, SYN_STREAM_ROWS) \
     }
-    for (uint32_t v = 0; v < VECTORS; v++) syn_v_store(y + v * SYN_LANES, stream[v].total);
-}
+SYN_STREAM(stream_q8_0, SYN_Q8_0, SYN_FOR_STREAMS)
+SYN_STREAM(stream_q4_0, SYN_Q4_0, SYN_FOR_STREAMS)
+SYN_STREAM(stream_q4_1, SYN_Q4_1, SYN_FOR_STREAMS)
+SYN_STREAM(stream_q5_0, SYN_Q5_0, SYN_FOR_STREAMS)
+SYN_STREAM(stream_q5_1, SYN_Q5_1, SYN_FOR_STREAMS)
+SYN_STREAM(stream_q4_k, SYN_Q4_K, SYN_FOR_FEW)
+SYN_STREAM(stream_q5_k, SYN_Q5_K, SYN_FOR_FEW)
+SYN_STREAM(stream_q6_k, SYN_Q6_K, SYN_FOR_FEW)
+SYN_STREAM(stream_i8g16, SYN_I8G16, SYN_FOR_STREAMS)
 #undef SYN_STREAM
+#undef SYN_STREAM_ROWS
+#undef SYN_FOR_FEW
+#undef SYN_FOR_STREAMS
+
+/* a8/32: 16 packed rows of a weight times T rows of x → y (T, 16), 32 apart */
+static void multiply_stream(float *y, const syn_rows16 *r, uint32_t format, const syn_tile *x, uint32_t blocks,
+                            uint32_t T) {
+    switch (format) {
+    case SYN_Q8_0: stream_q8_0(y, r, x, blocks, T); break;
+    case SYN_Q4_0: stream_q4_0(y, r, x, blocks, T); break;
+    case SYN_Q4_1: stream_q4_1(y, r, x, blocks, T); break;
+    case SYN_Q5_0: stream_q5_0(y, r, x, blocks, T); break;
+    case SYN_Q5_1: stream_q5_1(y, r, x, blocks, T); break;
+    case SYN_Q4_K: stream_q4_k(y, r, x, blocks, T); break;
+    case SYN_Q5_K: stream_q5_k(y, r, x, blocks, T); break;
+    case SYN_Q6_K: stream_q6_k(y, r, x, blocks, T); break;
+    default: stream_i8g16(y, r, x, blocks, T);
+    }
+}
 
 #endif

@@ -10,7 +10,7 @@
 #include "../syn_simd.h"
 
 enum { GROUP_ROWS = 16, VECTORS = GROUP_ROWS / SYN_LANES, PANEL_ROWS = 2 * GROUP_ROWS, PANEL_VECTORS = 2 * VECTORS,
-       AHEAD_BYTES = 8192 };
+       AHEAD_BYTES = 3072 };
 
 /* `call` of a number from 1 to some most, known to the compiler in each case. */
 #define SYN_CASE(n, call) case n: call(n); break;
@@ -19,6 +19,7 @@ enum { GROUP_ROWS = 16, VECTORS = GROUP_ROWS / SYN_LANES, PANEL_ROWS = 2 * GROUP
 #define SYN_CASES_9(call) SYN_CASES_5(call) SYN_CASE(6, call) SYN_CASE(7, call) SYN_CASE(8, call) SYN_CASE(9, call)
 #define SYN_UP_TO_4(n, call) switch (n) { SYN_CASES_3(call) default: call(4); }
 #define SYN_UP_TO_6(n, call) switch (n) { SYN_CASES_5(call) default: call(6); }
+#define SYN_UP_TO_8(n, call) switch (n) { SYN_CASES_5(call) SYN_CASE(6, call) SYN_CASE(7, call) default: call(8); }
 #define SYN_UP_TO_12(n, call) \
     switch (n) { SYN_CASES_9(call) SYN_CASE(10, call) SYN_CASE(11, call) default: call(12); }
 

@@ -76,6 +76,7 @@ TIERS = {
         PLAIN,
     ),
     "aarch64": (
+        Tier("i8mm", 16, ("-mcpu=generic+dotprod+i8mm",), "simd"),
         Tier("dotprod", 8, ("-mcpu=generic+dotprod",), "simd"),
         Tier("neon", 0, ("-mcpu=generic",), "simd"),
         PLAIN,

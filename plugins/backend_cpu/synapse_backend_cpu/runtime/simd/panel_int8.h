@@ -53,7 +53,7 @@ typedef struct {
     syn_stream *stream;       /* by vector of the group; NULL: into the panel */
     uint32_t format, block, half, runs;
     uint32_t v;               /* of the group's vectors */
-    int is_raised;
+    uint32_t as;              /* AS_SIGNED and the like */
     uint32_t slot;
 } syn_place;
 
@@ -71,9 +71,17 @@ SYN_INLINE int32_t stream_sum(syn_place to, uint32_t run) {
     return to.stream->x->sum[(size_t)to.block * 3 + (to.runs == 2 ? run : SUM_ALL)];
 }
 
+/* Words of each row → both words of the even half of the rows, and of the odd: of each vector of four, rows 0 and 1, and
+ * 2 and 3. */
+SYN_INLINE void weave_words(syn_vi *a, syn_vi *b) {
+    syn_vi first = *a, second = *b;
+    *a = SYN_ZIP(first, second, 0, SYN_LANES, 1, SYN_LANES + 1);
+    *b = SYN_ZIP(first, second, 2, SYN_LANES + 2, 3, SYN_LANES + 3);
+}
+
 /* Codes of a format that stores them raised by `bias`; of a block, before its scale. */
 SYN_INLINE void put_code(syn_place to, uint32_t word, syn_vi code, int8_t bias) {
-    if (!to.is_raised && bias) code = (syn_vi)((syn_vc)code - bias);
+    if (to.as != AS_RAISED && bias) code = (syn_vi)((syn_vc)code - bias);
     uint32_t bits = bits_of(to.format), half = to.runs == 2 || SPLIT_SUMS ? word / 4 : 0;
     if (!to.stream) {
 #if HAS_PAIRS
@@ -83,7 +91,9 @@ SYN_INLINE void put_code(syn_place to, uint32_t word, syn_vi code, int8_t bias) 
             return;
         }
 #endif
-        to.panel->code[to.block][word][place_vector(to)] = code;
+        syn_vi(*words)[PANEL_VECTORS] = to.panel->code[to.block];
+        words[word][place_vector(to)] = code;
+        if (to.as == AS_SQUARES && word % 2) weave_words(&words[word - 1][place_vector(to)], &words[word][place_vector(to)]);
         return;
     }
     syn_stream *stream = to.stream + to.v;
@@ -128,7 +138,7 @@ SYN_INLINE void put_signed(syn_place to, const syn_rows16 *r, size_t at, int pac
     syn_words words = {.rows = r, .at = at, .v = to.v, .packed = packed};
     for (uint32_t i = 0; i < 8; i++) {
         syn_vi code = word_of(&words, i);
-        put_code(to, i, to.is_raised ? code ^ (int32_t)0x80808080 : code, 0);
+        put_code(to, i, to.as == AS_RAISED ? code ^ (int32_t)0x80808080 : code, 0);
     }
 }
 
@@ -278,36 +288,49 @@ SYN_INLINE void expand_blocks(syn_place to, const syn_rows16 *r, uint32_t cols, 
 }
 
 /* A function for each way that rows lie and codes are wanted. */
-#define SYN_EXPAND(name, packed, raised) \
+#define SYN_EXPAND(name, packed, wanted) \
     __attribute__((noinline)) static void name(syn_panel *panel, uint32_t half, const syn_rows16 *r, \
                                                const syn_operand *w, uint32_t first, uint32_t blocks) { \
-        syn_place to = {.panel = panel, .format = w->dtype, .half = half, .runs = runs_in(w->dtype), .is_raised = raised}; \
+        syn_place to = {.panel = panel, .format = w->dtype, .half = half, .runs = runs_in(w->dtype), .as = wanted}; \
         for (; to.v < VECTORS; to.v++) expand_blocks(to, r, w->cols, first, blocks, packed); \
     }
 #if CODES_RAISED
-SYN_EXPAND(expand_packed_raised, 1, 1)
-SYN_EXPAND(expand_rows_raised, 0, 1)
+SYN_EXPAND(expand_packed_raised, 1, AS_RAISED)
+SYN_EXPAND(expand_rows_raised, 0, AS_RAISED)
 #endif
 #if !CODES_RAISED || HAS_MATRIX
-SYN_EXPAND(expand_packed_signed, 1, 0)
-SYN_EXPAND(expand_rows_signed, 0, 0)
+SYN_EXPAND(expand_packed_signed, 1, AS_SIGNED)
+SYN_EXPAND(expand_rows_signed, 0, AS_SIGNED)
+#endif
+#if HAS_SQUARES
+SYN_EXPAND(expand_packed_squares, 1, AS_SQUARES)
+SYN_EXPAND(expand_rows_squares, 0, AS_SQUARES)
 #endif
 #undef SYN_EXPAND
 
 static void expand_half(syn_panel *panel, uint32_t half, const syn_rows16 *r, const syn_operand *w, uint32_t first,
-                        uint32_t blocks, int is_raised) {
+                        uint32_t blocks, uint32_t as) {
+    switch (as) {
 #if CODES_RAISED
-    if (is_raised || !HAS_MATRIX) {
+    case AS_RAISED:
         if (r->packed) expand_packed_raised(panel, half, r, w, first, blocks);
         else expand_rows_raised(panel, half, r, w, first, blocks);
-        return;
-    }
+        break;
 #endif
 #if !CODES_RAISED || HAS_MATRIX
-    (void)is_raised;
-    if (r->packed) expand_packed_signed(panel, half, r, w, first, blocks);
-    else expand_rows_signed(panel, half, r, w, first, blocks);
+    case AS_SIGNED:
+        if (r->packed) expand_packed_signed(panel, half, r, w, first, blocks);
+        else expand_rows_signed(panel, half, r, w, first, blocks);
+        break;
 #endif
+#if HAS_SQUARES
+    case AS_SQUARES:
+        if (r->packed) expand_packed_squares(panel, half, r, w, first, blocks);
+        else expand_rows_squares(panel, half, r, w, first, blocks);
+        break;
+#endif
+    default: break;
+    }
 }
 
 #endif

@@ -10,6 +10,8 @@
  * not. A run's sum of pairs is kept in 16 bits: each lane adds up to 16 products, and |code - centre| · 127 · 16
  * (of runs of 16: · 8) is below 2^15 where the centre is taken off from the start; what wraps on the way comes
  * back. Codes of 8 bits are two of 4: 16 · (high - 8) + low.
+ *
+ * Squares: SMMLA adds products of two rows of weights with two rows of x, of eight columns each (tile_mmla.h).
  */
 #ifndef SYN_PRODUCT_H
 #define SYN_PRODUCT_H
@@ -17,12 +19,21 @@
 #include "../syn_kernel.h"
 #include "../syn_simd.h"
 
-/* What a table has: sums of pairs in 16 bits; codes without a sign; tiles, which want them signed. */
+/* What a table has: tiles, which want codes signed; products of two rows by two. */
 #ifdef __AMX_INT8__
 #define HAS_MATRIX 1
 #else
 #define HAS_MATRIX 0
 #endif
+#if defined(SYN_NEON) && defined(__ARM_FEATURE_MATMUL_INT8)
+#define HAS_SQUARES 1
+#else
+#define HAS_SQUARES 0
+#endif
+
+/* How a panel holds codes: with their sign; raised by their format's bias; or with their sign and words 2i and 2i + 1
+ * of four rows exchanged for both words of the first two rows and of the last two. */
+enum { AS_SIGNED, AS_RAISED, AS_SQUARES };
 
 /* What the codes of a format were raised by. */
 SYN_INLINE int32_t bias_of(uint32_t format) {

@@ -42,7 +42,7 @@ SYN_INLINE void stream_block(syn_place to, const syn_rows16 *r, size_t at, uint3
 
 /* The vectors of a group take turns, block by block: memory is read as it lies. */
 SYN_INLINE void stream_blocks(syn_stream *stream, const syn_rows16 *r, uint32_t format, uint32_t blocks) {
-    syn_place to = {.stream = stream, .format = format, .runs = runs_in(format), .is_raised = CODES_RAISED};
+    syn_place to = {.stream = stream, .format = format, .runs = runs_in(format), .as = CODES_RAISED ? AS_RAISED : AS_SIGNED};
     size_t bytes = syn_block_format_of(format).bytes, at = 0;
     for (; to.block < blocks; to.block += blocks_in(format), at += bytes) {
         stream_block(to, r, at, 0);

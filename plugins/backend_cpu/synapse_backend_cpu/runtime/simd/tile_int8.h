@@ -9,7 +9,7 @@
 #include "panel_int8.h"
 
 /* Rows of x that are taken together at the most, and as a matrix; vectors of the panel beside them. */
-enum { TILE_ROWS = SYN_LANES == 16 ? 6 : 4, MATRIX_ROWS = 16, TILE_VECTORS = SYN_LANES == 4 ? 4 : 2 };
+enum { TILE_ROWS = SYN_LANES == 16 || HAS_SQUARES ? 6 : 4, MATRIX_ROWS = 16, TILE_VECTORS = SYN_LANES == 4 ? 4 : 2 };
 
 /* Vectors of the panel that are multiplied together: as many as registers hold the sums of. */
 SYN_INLINE uint32_t vectors_of(uint32_t bits) {
@@ -100,8 +100,10 @@ SYN_INLINE void multiply_int8_row(int32_t *y, const syn_panel *panel, const syn_
         }
 }
 
-/* One compiled loop for each number of rows and kind of format. */
-#if SYN_LANES == 16
+/* One compiled loop for each number of rows and kind of format; where squares are multiplied, of one row alone. */
+#if HAS_SQUARES
+#define SYN_FOR_ROWS(T, call) (void)T; call(1);
+#elif SYN_LANES == 16
 #define SYN_FOR_ROWS SYN_UP_TO_6
 #else
 #define SYN_FOR_ROWS SYN_UP_TO_4
@@ -213,6 +215,13 @@ SYN_INLINE int32_t sum_codes(const syn_vi *code) {
     return keep_sum(all[0], all[2]);
 }
 
+/* Where word i of a block of row t lies in a tile of T: beside that word of the other rows; of squares, words 2i and
+ * 2i + 1 beside those of the other rows; of the tile instructions, beside the row's other words. */
+SYN_INLINE uint32_t word_at(uint32_t i, uint32_t t, uint32_t T) {
+    if (T == MATRIX_ROWS) return t * 8 + i;
+    return HAS_SQUARES ? (i / 2 * T + t) * 2 + i % 2 : i * T + t;
+}
+
 /* Codes and sums of 32 columns of row t of a tile. */
 SYN_INLINE void put_block(const syn_tile *to, uint32_t block, uint32_t t, uint32_t T, const syn_vf x[BLOCK_VECTORS],
                           float inverse, float scale) {
@@ -227,7 +236,7 @@ SYN_INLINE void put_block(const syn_tile *to, uint32_t block, uint32_t t, uint32
     int32_t first = sum_codes(codes), second = sum_codes(codes + VECTORS);
     int32_t *code = to->code + (size_t)block * 8 * T, *sum = to->sum + (size_t)block * 3 * T + t;
     int32_t sums[3] = {first, second, add_sums(first, second)};
-    for (uint32_t i = 0; i < 8; i++) code[T == MATRIX_ROWS ? t * 8 + i : i * T + t] = word[i];
+    for (uint32_t i = 0; i < 8; i++) code[word_at(i, t, T)] = word[i];
     for (uint32_t i = 0; i < 3; i++)
         sum[i * T] = T == MATRIX_ROWS ? (int32_t)syn_bits((float)sums[i] * scale) : sums[i];
 }

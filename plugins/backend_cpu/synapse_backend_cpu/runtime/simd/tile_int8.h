@@ -9,7 +9,7 @@
 #include "panel_int8.h"
 
 /* Rows of x that are taken together at the most, and as a matrix; vectors of the panel beside them. */
-enum { TILE_ROWS = SYN_LANES == 16 || HAS_SQUARES ? 6 : 4, MATRIX_ROWS = 16, TILE_VECTORS = SYN_LANES == 4 ? 4 : 2 };
+enum { TILE_ROWS = SYN_LANES == 16 ? 6 : 4, MATRIX_ROWS = 16, TILE_VECTORS = SYN_LANES == 4 ? 4 : 2 };
 
 /* Vectors of the panel that are multiplied together: as many as registers hold the sums of. */
 SYN_INLINE uint32_t vectors_of(uint32_t bits) {

@@ -104,7 +104,7 @@ SYN_INLINE void multiply_square_row(int32_t *y, const syn_panel *panel, const sy
     __attribute__((noinline)) static void name(float *y, const syn_panel *panel, const syn_tile *x, uint32_t blocks, \
                                                uint32_t T) { \
         enum { RUNS = runs, MINIMUM = has_minimum }; \
-        SYN_UP_TO_6(T, SYN_MULTIPLY) \
+        SYN_UP_TO_4(T, SYN_MULTIPLY) \
     }
 #define SYN_MULTIPLY(rows) multiply_square_blocks(y, panel, x, blocks, rows, RUNS, MINIMUM)
 #define SYN_MULTIPLY_ROW(rows) multiply_square_row(y, panel, x, blocks, rows)
@@ -116,7 +116,7 @@ SYN_KIND(multiply_squares_two_runs_minimum, 2, 1)
 
 __attribute__((noinline)) static void multiply_squares_row(int32_t *y, const syn_panel *panel, const syn_tile *x,
                                                            uint32_t blocks, uint32_t T) {
-    SYN_UP_TO_6(T, SYN_MULTIPLY_ROW)
+    SYN_UP_TO_4(T, SYN_MULTIPLY_ROW)
 }
 #undef SYN_KIND
 #undef SYN_MULTIPLY

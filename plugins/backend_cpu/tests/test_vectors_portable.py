@@ -6,6 +6,7 @@ are those of four plain lanes.
 
 from __future__ import annotations
 
+import signal
 import subprocess
 from pathlib import Path
 
@@ -24,11 +25,13 @@ from .machines.tools import demand, no_module, no_program
 from .machines.wasm import WasmMachine
 
 HERE = Path(__file__).parent
-WAY = 37  # words of the digest: many rows of x, one, and both again on packed weights
+WAY = 37  # words of the digest: some rows of x, one, and both again on packed weights
 WORDS = 4 * WAY
 FUSED = {tier.name: tier for tier in recipe.TIERS["aarch64"] if tier.folder}
 AVX2 = next(tier for tier in recipe.TIERS["x86_64"] if tier.name == "avx2")
 (SIMD128,) = (tier for tier in recipe.TIERS["wasm32"] if tier.folder)
+# Processors without a table's own instructions.
+LACKING = {"i8mm": "neoverse-n1", "dotprod": "cortex-a57"}
 # Four lanes by the compiler alone.
 FOUR_LANES = recipe.Tier("four", 0, ("-mcpu=baseline",), "simd")
 
@@ -71,6 +74,28 @@ def test_neon_has_the_bits_of_avx2(tmp_path, name):
     done = subprocess.run(["qemu-aarch64", str(to)], capture_output=True, check=True)
     found = [int.from_bytes(done.stdout[i : i + 4], "little") for i in range(0, 4 * WORDS, 4)]
     assert found == expected
+    if name in LACKING:  # the comparison is of the instructions that the table is for
+        lacks = subprocess.run(["qemu-aarch64", "-cpu", LACKING[name], str(to)], check=False)
+        assert lacks.returncode == -signal.SIGILL
+
+
+@pytest.mark.parametrize(
+    ("processor", "usable"),
+    [("cortex-a57", {"neon"}), ("neoverse-n1", {"neon", "dotprod"}), ("max", set(FUSED))],
+)
+def test_aarch64_says_what_it_has(tmp_path, processor, usable):
+    """Linux's answer, as each processor has it: the tables that `library.tier` may take."""
+    demand(no_program("qemu-aarch64"))
+    asks, to = tmp_path / "asks.c", tmp_path / "asks"
+    asks.write_text(
+        '#include "instructions.h"\nint main(void) { return (int)syn_instructions(); }\n'
+    )
+    source = recipe.HOST / "instructions.c"
+    recipe.build(
+        [asks, source], ["-target", "aarch64-linux-musl", "-static", f"-I{recipe.HOST}"], to
+    )
+    found = subprocess.run(["qemu-aarch64", "-cpu", processor, str(to)], check=False).returncode
+    assert {name for name, tier in FUSED.items() if not tier.feature & ~found} == usable
 
 
 def test_wasm_has_the_bits_of_four_plain_lanes(tmp_path):

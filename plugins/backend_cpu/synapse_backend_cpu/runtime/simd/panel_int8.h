@@ -42,7 +42,7 @@ typedef struct {
 } syn_stream;
 
 /* How many times the words of a block a panel holds, and how many blocks of a format. */
-SYN_INLINE uint32_t word_parts(uint32_t bits) { return HAS_PAIRS && bits == 8 ? 2 : 1; }
+SYN_INLINE uint32_t word_parts(uint32_t bits) { return HAS_PARTS && bits == 8 ? 2 : 1; }
 
 SYN_INLINE uint32_t panel_blocks(uint32_t format) { return PANEL_BLOCKS / word_parts(bits_of(format)); }
 
@@ -55,6 +55,7 @@ typedef struct {
     uint32_t v;               /* of the group's vectors */
     uint32_t as;              /* AS_SIGNED and the like */
     uint32_t slot;
+    syn_vi *even;             /* AS_SQUARES: by slot and half, the word before an odd one */
 } syn_place;
 
 /* The place of the n-th block from here. */
@@ -71,12 +72,14 @@ SYN_INLINE int32_t stream_sum(syn_place to, uint32_t run) {
     return to.stream->x->sum[(size_t)to.block * 3 + (to.runs == 2 ? run : SUM_ALL)];
 }
 
-/* Words of each row → both words of the even half of the rows, and of the odd: of each vector of four, rows 0 and 1, and
- * 2 and 3. */
-SYN_INLINE void weave_words(syn_vi *a, syn_vi *b) {
-    syn_vi first = *a, second = *b;
-    *a = SYN_ZIP(first, second, 0, SYN_LANES, 1, SYN_LANES + 1);
-    *b = SYN_ZIP(first, second, 2, SYN_LANES + 2, 3, SYN_LANES + 3);
+/* Words of each row, two → both words of rows 0 and 1 of each four, and of rows 2 and 3. */
+SYN_INLINE void put_squares(syn_place to, uint32_t word, syn_vi code) {
+    syn_vi *even = to.even + to.slot * 2 + word / 4;
+    if (word % 2) {
+        to.panel->code[to.block][word - 1][place_vector(to)] = SYN_ZIP(*even, code, 0, SYN_LANES, 1, SYN_LANES + 1);
+        to.panel->code[to.block][word][place_vector(to)] = SYN_ZIP(*even, code, 2, SYN_LANES + 2, 3, SYN_LANES + 3);
+    }
+    *even = code;
 }
 
 /* Codes of a format that stores them raised by `bias`; of a block, before its scale. */
@@ -84,16 +87,15 @@ SYN_INLINE void put_code(syn_place to, uint32_t word, syn_vi code, int8_t bias) 
     if (to.as != AS_RAISED && bias) code = (syn_vi)((syn_vc)code - bias);
     uint32_t bits = bits_of(to.format), half = to.runs == 2 || SPLIT_SUMS ? word / 4 : 0;
     if (!to.stream) {
-#if HAS_PAIRS
+#if HAS_PARTS
         if (bits == 8) {
-            to.panel->code[2 * to.block][word][place_vector(to)] = low_nibbles(code);
-            to.panel->code[2 * to.block + 1][word][place_vector(to)] = high_nibbles(code);
+            to.panel->code[2 * to.block][word][place_vector(to)] = low_part(code);
+            to.panel->code[2 * to.block + 1][word][place_vector(to)] = high_part(code);
             return;
         }
 #endif
-        syn_vi(*words)[PANEL_VECTORS] = to.panel->code[to.block];
-        words[word][place_vector(to)] = code;
-        if (to.as == AS_SQUARES && word % 2) weave_words(&words[word - 1][place_vector(to)], &words[word][place_vector(to)]);
+        if (to.as == AS_SQUARES) put_squares(to, word, code);
+        else to.panel->code[to.block][word][place_vector(to)] = code;
         return;
     }
     syn_stream *stream = to.stream + to.v;
@@ -133,12 +135,13 @@ SYN_INLINE syn_vi nibbles(syn_vi v, uint32_t shift) {
     return (syn_vi)((syn_vu)v >> shift) & 0x0f0f0f0f;
 }
 
-/* 32 signed codes that lie at `at`. */
+/* 32 codes of 8 bits with a sign that lie at `at`. */
 SYN_INLINE void put_signed(syn_place to, const syn_rows16 *r, size_t at, int packed) {
     syn_words words = {.rows = r, .at = at, .v = to.v, .packed = packed};
     for (uint32_t i = 0; i < 8; i++) {
         syn_vi code = word_of(&words, i);
-        put_code(to, i, to.as == AS_RAISED ? code ^ (int32_t)0x80808080 : code, 0);
+        int is_raised = to.as == AS_RAISED && bias_of(to.format);
+        put_code(to, i, is_raised ? code ^ (int32_t)0x80808080 : code, 0);
     }
 }
 
@@ -291,8 +294,12 @@ SYN_INLINE void expand_blocks(syn_place to, const syn_rows16 *r, uint32_t cols, 
 #define SYN_EXPAND(name, packed, wanted) \
     __attribute__((noinline)) static void name(syn_panel *panel, uint32_t half, const syn_rows16 *r, \
                                                const syn_operand *w, uint32_t first, uint32_t blocks) { \
-        syn_place to = {.panel = panel, .format = w->dtype, .half = half, .runs = runs_in(w->dtype), .as = wanted}; \
-        for (; to.v < VECTORS; to.v++) expand_blocks(to, r, w->cols, first, blocks, packed); \
+        syn_vi even[8]; \
+        syn_place to = {.panel = panel, .format = w->dtype, .half = half, .runs = runs_in(w->dtype), .as = wanted, \
+                        .even = even}; \
+        syn_rows16 rows = *r; /* of this function: no store to the panel can change it */ \
+        uint32_t cols = w->cols; \
+        for (; to.v < VECTORS; to.v++) expand_blocks(to, &rows, cols, first, blocks, packed); \
     }
 #if CODES_RAISED
 SYN_EXPAND(expand_packed_raised, 1, AS_RAISED)

@@ -11,6 +11,9 @@
  * (of runs of 16: · 8) is below 2^15 where the centre is taken off from the start; what wraps on the way comes
  * back. Codes of 8 bits are two of 4: 16 · (high - 8) + low.
  *
+ * Seven bits: wasm's relaxed dot product is the same on every engine where one side's bytes are 0 to 127. That
+ * side are codes without a sign, up to 6 bits as they lie; 8 bits with a sign are two: low 7 - 128 · top.
+ *
  * Squares: SMMLA adds products of two rows of weights with two rows of x, of eight columns each (tile_mmla.h).
  */
 #ifndef SYN_PRODUCT_H
@@ -35,7 +38,13 @@
  * of four rows exchanged for both words of the first two rows and of the last two. */
 enum { AS_SIGNED, AS_RAISED, AS_SQUARES };
 
-/* What the codes of a format were raised by. */
+#if defined(SYN_WASM) && defined(__wasm_relaxed_simd__)
+#define HAS_RELAXED_DOT 1
+#else
+#define HAS_RELAXED_DOT 0
+#endif
+
+/* What the codes of a format were raised by, where products want them without a sign. */
 SYN_INLINE int32_t bias_of(uint32_t format) {
     switch (format) {
     case SYN_Q4_0: return 8;
@@ -43,13 +52,15 @@ SYN_INLINE int32_t bias_of(uint32_t format) {
     case SYN_Q6_K: return 32;
     case SYN_Q8_0:
     case SYN_I8G16:
-    case SYN_INT8: return 128;
+    case SYN_INT8: return HAS_RELAXED_DOT ? 0 : 128;
     default: return 0;
     }
 }
 
+/* HAS_PAIRS: sums of pairs, which depend on a code's bits. HAS_PARTS: codes of 8 bits are two. */
 #ifdef SYN_AVX2
 #define HAS_PAIRS 1
+#define HAS_PARTS 1
 #define CODES_RAISED 1
 enum { SPLIT_SUMS = 0 };
 
@@ -86,9 +97,9 @@ SYN_INLINE syn_products products_begin(uint32_t bits, int32_t bias, int32_t kept
     return p;
 }
 
-SYN_INLINE syn_vi low_nibbles(syn_vi code) { return code & 0x0f0f0f0f; }
+SYN_INLINE syn_vi low_part(syn_vi code) { return code & 0x0f0f0f0f; }
 
-SYN_INLINE syn_vi high_nibbles(syn_vi code) { return low_nibbles(code >> 4); }
+SYN_INLINE syn_vi high_part(syn_vi code) { return low_part(code >> 4); }
 
 /* Of codes of 8 bits in two. */
 SYN_INLINE void products_add_split(syn_products *p, syn_vi low, syn_vi high, syn_vi x) {
@@ -97,7 +108,7 @@ SYN_INLINE void products_add_split(syn_products *p, syn_vi low, syn_vi high, syn
 }
 
 SYN_INLINE void products_add(syn_products *p, uint32_t bits, syn_vi code, syn_vi x) {
-    if (bits == 8) products_add_split(p, low_nibbles(code), high_nibbles(code), x);
+    if (bits == 8) products_add_split(p, low_part(code), high_part(code), x);
     else p->pairs = _mm256_add_epi16(p->pairs, _mm256_maddubs_epi16((__m256i)code, (__m256i)x));
 }
 
@@ -108,8 +119,58 @@ SYN_INLINE syn_vi products_end(const syn_products *p, uint32_t bits, int32_t bia
     return sum;
 }
 
+#elif HAS_RELAXED_DOT
+#define HAS_PAIRS 0
+#define HAS_PARTS 1
+#define CODES_RAISED 1
+enum { SPLIT_SUMS = 0 };
+
+/* Of codes, or of the low 7 bits of 8, and of the top one. */
+typedef struct { syn_vi sum, top; } syn_products;
+
+/* 7 for all that fit. */
+SYN_INLINE uint32_t bits_of(uint32_t format) {
+    return format == SYN_Q8_0 || format == SYN_I8G16 || format == SYN_INT8 ? 8 : 7;
+}
+
+SYN_INLINE int32_t keep_sum(int32_t first, int32_t last) { return first + last; }
+
+SYN_INLINE int32_t whole_sum(int32_t kept) { return kept; }
+
+SYN_INLINE int32_t add_sums(int32_t a, int32_t b) { return a + b; }
+
+SYN_INLINE syn_products products_begin(uint32_t bits, int32_t bias, int32_t kept) {
+    return (syn_products){syn_vi_set(bits == 8 ? 0 : -bias * kept), syn_vi_set(0)};
+}
+
+SYN_INLINE syn_vi low_part(syn_vi code) { return code & 0x7f7f7f7f; }
+
+SYN_INLINE syn_vi high_part(syn_vi code) { return (code >> 7) & 0x01010101; }
+
+/* No pair of products comes near 16 bits: 2 · 127 · 127. */
+SYN_INLINE syn_vi relaxed_dot(syn_vi sum, syn_vi code, syn_vi x) {
+    return (syn_vi)wasm_i32x4_relaxed_dot_i8x16_i7x16_add((v128_t)x, (v128_t)code, (v128_t)sum);
+}
+
+/* Of codes of 8 bits in two. */
+SYN_INLINE void products_add_split(syn_products *p, syn_vi low, syn_vi high, syn_vi x) {
+    p->sum = relaxed_dot(p->sum, low, x);
+    p->top = relaxed_dot(p->top, high, x);
+}
+
+SYN_INLINE void products_add(syn_products *p, uint32_t bits, syn_vi code, syn_vi x) {
+    if (bits == 8) products_add_split(p, low_part(code), high_part(code), x);
+    else p->sum = relaxed_dot(p->sum, code, x);
+}
+
+SYN_INLINE syn_vi products_end(const syn_products *p, uint32_t bits, int32_t bias, int32_t kept) {
+    (void)bias, (void)kept;
+    return bits == 8 ? p->sum - (p->top << 7) : p->sum;
+}
+
 #else
 #define HAS_PAIRS 0
+#define HAS_PARTS 0
 
 /* A sum's next product waits for the one before: two sums side by side are faster. */
 typedef struct { syn_vi sum; } syn_products;

@@ -35,7 +35,7 @@ SYN_INLINE void add_products(syn_products (*c)[TILE_VECTORS], const syn_vi (*cod
             syn_vi a = syn_vi_set(x[i * T + t]);
 #pragma clang loop unroll(full)
             for (uint32_t h = 0; h < V; h++) {
-#if HAS_PAIRS
+#if HAS_PARTS
                 if (bits == 8) products_add_split(&c[t][h], code[i][v + h], code[i + 8][v + h], a);
                 else
 #endif
@@ -84,18 +84,19 @@ SYN_INLINE void multiply_blocks(float *y, const syn_panel *panel, const syn_tile
 
 /* a8/row: add a part of `blocks` blocks to the integer sums y (T, 32). */
 SYN_INLINE void multiply_int8_row(int32_t *y, const syn_panel *panel, const syn_tile *x, uint32_t blocks, uint32_t T) {
-    enum { BIAS = 128, BITS = 8 };
+    enum { BITS = 8 };
+    const int32_t bias = bias_of(SYN_INT8);
     syn_products c[TILE_ROWS][TILE_VECTORS];
     for (uint32_t v = 0, V = vectors_of(BITS); v < PANEL_VECTORS; v += V)
         for (uint32_t b = 0; b < blocks; b++) {
             const int32_t *sums = x->sum + ((size_t)b * 3 + SUM_ALL) * T;
             for (uint32_t t = 0; t < T; t++)
-                for (uint32_t h = 0; h < V; h++) c[t][h] = products_begin(BITS, BIAS, sums[t]);
+                for (uint32_t h = 0; h < V; h++) c[t][h] = products_begin(BITS, bias, sums[t]);
             add_products(c, panel->code[b * word_parts(BITS)], x->code + (size_t)b * 8 * T, 8, BITS, v, V, T);
             for (uint32_t t = 0; t < T; t++)
                 for (uint32_t h = 0; h < V; h++) {
                     int32_t *to = y + t * PANEL_ROWS + (v + h) * SYN_LANES;
-                    syn_vi_store(to, syn_vi_load(to) + products_end(&c[t][h], BITS, BIAS, sums[t]));
+                    syn_vi_store(to, syn_vi_load(to) + products_end(&c[t][h], BITS, bias, sums[t]));
                 }
         }
 }
@@ -134,6 +135,10 @@ SYN_KIND(multiply_4_minimum, 4, 1, 1)
 SYN_KIND(multiply_5, 5, 1, 0)
 SYN_KIND(multiply_5_minimum, 5, 1, 1)
 SYN_KIND(multiply_6_two_runs, 6, 2, 0)
+#elif HAS_PARTS
+SYN_KIND(multiply_7, 7, 1, 0)
+SYN_KIND(multiply_7_minimum, 7, 1, 1)
+SYN_KIND(multiply_7_two_runs, 7, 2, 0)
 #else
 SYN_KIND(multiply_8_minimum, 8, 1, 1)
 SYN_KIND(multiply_8_two_runs, 8, 2, 0)
@@ -162,6 +167,11 @@ static multiply_kind *kind_of(uint32_t format) {
     case SYN_Q5_K: return multiply_5_minimum;
     case SYN_Q6_K: return multiply_6_two_runs;
     default: return multiply_4_minimum;
+#elif HAS_PARTS
+    case SYN_Q4_0:
+    case SYN_Q5_0: return multiply_7;
+    case SYN_Q6_K: return multiply_7_two_runs;
+    default: return multiply_7_minimum;
 #else
     case SYN_Q4_0:
     case SYN_Q5_0: return multiply_8;

@@ -82,7 +82,7 @@ TIERS = {
         PLAIN,
     ),
     "wasm32": (
-        Tier("relaxed", 0, ("-mcpu=generic+bulk_memory+simd128+relaxed_simd",), "simd"),
+        Tier("relaxed", 0, ("-mcpu=generic+bulk_memory+simd128", "-DSYN_RELAXED_DOT"), "simd"),
         Tier("simd128", 0, ("-mcpu=generic+bulk_memory+simd128",), "simd"),
         PLAIN,
     ),

@@ -9,6 +9,12 @@
  * Floats are multiplied in float32 (tile_f32.h), with AMX in parts of bfloat16 (tile_bf16.h).
  */
 #include "../kernels/linear.h"
+
+/* The instruction is let into this file alone, and the larger and smaller of two are asked for by name: a compiler that
+ * may use wasm's relaxed instructions takes those, too, whose results differ from engine to engine. */
+#ifdef SYN_RELAXED_DOT
+#pragma clang attribute push(__attribute__((target("relaxed-simd"))), apply_to = function)
+#endif
 #include "stream.h"
 #include "tile_amx.h"
 #include "tile_bf16.h"
@@ -371,6 +377,9 @@ static void run(const syn_op *op, const syn_call *call) {
     if (p.matrix || p.split) release_tiles();
     syn_v_fence();
 }
+#ifdef SYN_RELAXED_DOT
+#pragma clang attribute pop
+#endif
 
 extern const syn_kernel syn_kernel_linear;
 const syn_kernel syn_kernel_linear = {SYN_ABI, "linear", check, scratch_bytes, run};

@@ -38,7 +38,7 @@
  * of four rows exchanged for both words of the first two rows and of the last two. */
 enum { AS_SIGNED, AS_RAISED, AS_SQUARES };
 
-#if defined(SYN_WASM) && defined(__wasm_relaxed_simd__)
+#if defined(SYN_WASM) && defined(SYN_RELAXED_DOT)
 #define HAS_RELAXED_DOT 1
 #else
 #define HAS_RELAXED_DOT 0

@@ -42,7 +42,7 @@ typedef struct {
 } syn_stream;
 
 /* How many times the words of a block a panel holds, and how many blocks of a format. */
-SYN_INLINE uint32_t word_parts(uint32_t bits) { return HAS_PARTS && bits == 8 ? 2 : 1; }
+SYN_INLINE uint32_t word_parts(uint32_t bits) { return HAS_PAIRS && bits == 8 ? 2 : 1; }
 
 SYN_INLINE uint32_t panel_blocks(uint32_t format) { return PANEL_BLOCKS / word_parts(bits_of(format)); }
 
@@ -87,10 +87,10 @@ SYN_INLINE void put_code(syn_place to, uint32_t word, syn_vi code, int8_t bias) 
     if (to.as != AS_RAISED && bias) code = (syn_vi)((syn_vc)code - bias);
     uint32_t bits = bits_of(to.format), half = to.runs == 2 || SPLIT_SUMS ? word / 4 : 0;
     if (!to.stream) {
-#if HAS_PARTS
+#if HAS_PAIRS
         if (bits == 8) {
-            to.panel->code[2 * to.block][word][place_vector(to)] = low_part(code);
-            to.panel->code[2 * to.block + 1][word][place_vector(to)] = high_part(code);
+            to.panel->code[2 * to.block][word][place_vector(to)] = low_nibbles(code);
+            to.panel->code[2 * to.block + 1][word][place_vector(to)] = high_nibbles(code);
             return;
         }
 #endif

@@ -11,8 +11,8 @@
  * (of runs of 16: · 8) is below 2^15 where the centre is taken off from the start; what wraps on the way comes
  * back. Codes of 8 bits are two of 4: 16 · (high - 8) + low.
  *
- * Seven bits: wasm's relaxed dot product is the same on every engine where one side's bytes are 0 to 127. That
- * side are codes without a sign, up to 6 bits as they lie; 8 bits with a sign are two: low 7 - 128 · top.
+ * Seven bits: wasm's relaxed dot product is one on every engine where the bytes of one side are 0 to 127: codes of 4 to 6
+ * bits without a sign. Codes of 8 bits are multiplied with what is above zero of x, and with what is below.
  *
  * Squares: SMMLA adds products of two rows of weights with two rows of x, of eight columns each (tile_mmla.h).
  */
@@ -57,10 +57,8 @@ SYN_INLINE int32_t bias_of(uint32_t format) {
     }
 }
 
-/* HAS_PAIRS: sums of pairs, which depend on a code's bits. HAS_PARTS: codes of 8 bits are two. */
 #ifdef SYN_AVX2
 #define HAS_PAIRS 1
-#define HAS_PARTS 1
 #define CODES_RAISED 1
 enum { SPLIT_SUMS = 0 };
 
@@ -97,9 +95,9 @@ SYN_INLINE syn_products products_begin(uint32_t bits, int32_t bias, int32_t kept
     return p;
 }
 
-SYN_INLINE syn_vi low_part(syn_vi code) { return code & 0x0f0f0f0f; }
+SYN_INLINE syn_vi low_nibbles(syn_vi code) { return code & 0x0f0f0f0f; }
 
-SYN_INLINE syn_vi high_part(syn_vi code) { return low_part(code >> 4); }
+SYN_INLINE syn_vi high_nibbles(syn_vi code) { return low_nibbles(code >> 4); }
 
 /* Of codes of 8 bits in two. */
 SYN_INLINE void products_add_split(syn_products *p, syn_vi low, syn_vi high, syn_vi x) {
@@ -108,7 +106,7 @@ SYN_INLINE void products_add_split(syn_products *p, syn_vi low, syn_vi high, syn
 }
 
 SYN_INLINE void products_add(syn_products *p, uint32_t bits, syn_vi code, syn_vi x) {
-    if (bits == 8) products_add_split(p, low_part(code), high_part(code), x);
+    if (bits == 8) products_add_split(p, low_nibbles(code), high_nibbles(code), x);
     else p->pairs = _mm256_add_epi16(p->pairs, _mm256_maddubs_epi16((__m256i)code, (__m256i)x));
 }
 
@@ -121,12 +119,11 @@ SYN_INLINE syn_vi products_end(const syn_products *p, uint32_t bits, int32_t bia
 
 #elif HAS_RELAXED_DOT
 #define HAS_PAIRS 0
-#define HAS_PARTS 1
 #define CODES_RAISED 1
 enum { SPLIT_SUMS = 0 };
 
-/* Of codes, or of the low 7 bits of 8, and of the top one. */
-typedef struct { syn_vi sum, top; } syn_products;
+/* Of codes with x; or, of codes of 8 bits, with what is above zero of x, and with what is below. */
+typedef struct { syn_vi sum, below; } syn_products;
 
 /* 7 for all that fit. */
 SYN_INLINE uint32_t bits_of(uint32_t format) {
@@ -143,34 +140,28 @@ SYN_INLINE syn_products products_begin(uint32_t bits, int32_t bias, int32_t kept
     return (syn_products){syn_vi_set(bits == 8 ? 0 : -bias * kept), syn_vi_set(0)};
 }
 
-SYN_INLINE syn_vi low_part(syn_vi code) { return code & 0x7f7f7f7f; }
-
-SYN_INLINE syn_vi high_part(syn_vi code) { return (code >> 7) & 0x01010101; }
-
-/* No pair of products comes near 16 bits: 2 · 127 · 127. */
-SYN_INLINE syn_vi relaxed_dot(syn_vi sum, syn_vi code, syn_vi x) {
-    return (syn_vi)wasm_i32x4_relaxed_dot_i8x16_i7x16_add((v128_t)x, (v128_t)code, (v128_t)sum);
-}
-
-/* Of codes of 8 bits in two. */
-SYN_INLINE void products_add_split(syn_products *p, syn_vi low, syn_vi high, syn_vi x) {
-    p->sum = relaxed_dot(p->sum, low, x);
-    p->top = relaxed_dot(p->top, high, x);
+/* Signed bytes with bytes from 0 to 127; no pair of products leaves 16 bits: 2 · 128 · 127. */
+SYN_INLINE syn_vi relaxed_dot(syn_vi sum, syn_vi a, syn_vi b) {
+    return (syn_vi)wasm_i32x4_relaxed_dot_i8x16_i7x16_add((v128_t)a, (v128_t)b, (v128_t)sum);
 }
 
 SYN_INLINE void products_add(syn_products *p, uint32_t bits, syn_vi code, syn_vi x) {
-    if (bits == 8) products_add_split(p, low_part(code), high_part(code), x);
-    else p->sum = relaxed_dot(p->sum, code, x);
+    if (bits < 8) {
+        p->sum = relaxed_dot(p->sum, x, code);
+        return;
+    }
+    v128_t above = wasm_i8x16_max((v128_t)x, wasm_i8x16_splat(0));
+    p->sum = relaxed_dot(p->sum, code, (syn_vi)above);
+    p->below = relaxed_dot(p->below, code, (syn_vi)wasm_i8x16_sub(above, (v128_t)x));
 }
 
 SYN_INLINE syn_vi products_end(const syn_products *p, uint32_t bits, int32_t bias, int32_t kept) {
     (void)bias, (void)kept;
-    return bits == 8 ? p->sum - (p->top << 7) : p->sum;
+    return bits == 8 ? p->sum - p->below : p->sum;
 }
 
 #else
 #define HAS_PAIRS 0
-#define HAS_PARTS 0
 
 /* A sum's next product waits for the one before: two sums side by side are faster. */
 typedef struct { syn_vi sum; } syn_products;

@@ -35,7 +35,7 @@ SYN_INLINE void add_products(syn_products (*c)[TILE_VECTORS], const syn_vi (*cod
             syn_vi a = syn_vi_set(x[i * T + t]);
 #pragma clang loop unroll(full)
             for (uint32_t h = 0; h < V; h++) {
-#if HAS_PARTS
+#if HAS_PAIRS
                 if (bits == 8) products_add_split(&c[t][h], code[i][v + h], code[i + 8][v + h], a);
                 else
 #endif
@@ -135,7 +135,7 @@ SYN_KIND(multiply_4_minimum, 4, 1, 1)
 SYN_KIND(multiply_5, 5, 1, 0)
 SYN_KIND(multiply_5_minimum, 5, 1, 1)
 SYN_KIND(multiply_6_two_runs, 6, 2, 0)
-#elif HAS_PARTS
+#elif HAS_RELAXED_DOT
 SYN_KIND(multiply_7, 7, 1, 0)
 SYN_KIND(multiply_7_minimum, 7, 1, 1)
 SYN_KIND(multiply_7_two_runs, 7, 2, 0)
@@ -167,7 +167,7 @@ static multiply_kind *kind_of(uint32_t format) {
     case SYN_Q5_K: return multiply_5_minimum;
     case SYN_Q6_K: return multiply_6_two_runs;
     default: return multiply_4_minimum;
-#elif HAS_PARTS
+#elif HAS_RELAXED_DOT
     case SYN_Q4_0:
     case SYN_Q5_0: return multiply_7;
     case SYN_Q6_K: return multiply_7_two_runs;

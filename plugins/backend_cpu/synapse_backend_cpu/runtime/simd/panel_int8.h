@@ -269,7 +269,9 @@ SYN_INLINE void expand_block(syn_place to, const syn_rows16 *r, size_t at, uint3
     case SYN_Q5_K: expand_lines(to, r, at, 1, packed); break;
     case SYN_Q6_K: expand_six(to, r, at, packed); break;
     case SYN_I8G16: expand_i8g16(to, r, at, packed); break;
-    default: expand_int8(to, r, column, cols, packed);
+    default:
+        to.format = SYN_INT8;  /* there is no other, which the compiler cannot know */
+        expand_int8(to, r, column, cols, packed);
     }
 }
 

@@ -34,7 +34,7 @@ typedef struct {
 
 enum { SUM_ALL = 2 };
 
-/* One row of x on its way through the rows of a vector: nothing is stored on the way. */
+/* One row of x on its way through a block of the rows of a vector: nothing is stored on the way. */
 typedef struct {
     const syn_tile *x;
     syn_products product[4][2];  /* of each slot's block: of columns 0 to 15, and 16 to 31 */
@@ -50,7 +50,7 @@ SYN_INLINE uint32_t panel_blocks(uint32_t format) { return PANEL_BLOCKS / word_p
  * blocks that are taken apart together have a slot each. */
 typedef struct {
     syn_panel *panel;
-    syn_stream *stream;       /* by vector of the group; NULL: into the panel */
+    syn_stream *stream;       /* NULL: into the panel */
     uint32_t format, block, half, runs;
     uint32_t v;               /* of the group's vectors */
     uint32_t as;              /* AS_SIGNED and the like */
@@ -98,7 +98,7 @@ SYN_INLINE void put_code(syn_place to, uint32_t word, syn_vi code, int8_t bias) 
         else to.panel->code[to.block][word][place_vector(to)] = code;
         return;
     }
-    syn_stream *stream = to.stream + to.v;
+    syn_stream *stream = to.stream;
     syn_products *product = &stream->product[to.slot][half];
     if (word == 0 || (word == 4 && half))
         *product = products_begin(bits, bias_of(to.format), SPLIT_SUMS ? 0 : stream_sum(to, half));
@@ -111,7 +111,7 @@ SYN_INLINE void put_scale(syn_place to, uint32_t run, syn_vf scale) {
         to.panel->scale[to.block][run][place_vector(to)] = scale;
         return;
     }
-    syn_stream *stream = to.stream + to.v;
+    syn_stream *stream = to.stream;
     uint32_t bits = bits_of(to.format);
     const syn_products *halves = stream->product[to.slot];
     int32_t bias = bias_of(to.format), kept = stream_sum(to, run);
@@ -126,7 +126,7 @@ SYN_INLINE void put_minimum(syn_place to, uint32_t run, syn_vf minimum) {
         to.panel->minimum[to.block][run][place_vector(to)] = minimum;
         return;
     }
-    syn_stream *stream = to.stream + to.v;
+    syn_stream *stream = to.stream;
     float sum = (float)whole_sum(stream_sum(to, run)) * stream->x->scale[to.block];
     stream->total = syn_v_fma(minimum, syn_v_set(sum), stream->total);
 }

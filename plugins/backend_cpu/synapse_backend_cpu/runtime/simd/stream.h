@@ -35,34 +35,39 @@ static void stream_f32(float *y, const syn_rows16 *r, uint32_t dtype, const floa
     else stream_columns(y, r, SYN_BF16, x, cols);
 }
 
-SYN_INLINE void stream_block(syn_place to, const syn_rows16 *r, size_t at, uint32_t v) {
+/* A compiler keeps in registers what lives no longer than the block. */
+SYN_INLINE void stream_block(syn_vf *total, const syn_tile *x, syn_place to, const syn_rows16 *r, size_t at, uint32_t v) {
+    syn_stream stream = {.x = x, .total = total[v]};
+    to.stream = &stream;
     to.v = v;
     expand_block(to, r, at, 0, 32, 1);
+    total[v] = stream.total;
 }
 
 /* The vectors of a group take turns, block by block: memory is read as it lies. */
-SYN_INLINE void stream_blocks(syn_stream *stream, const syn_rows16 *r, uint32_t format, uint32_t blocks) {
-    syn_place to = {.stream = stream, .format = format, .runs = runs_in(format), .as = CODES_RAISED ? AS_RAISED : AS_SIGNED};
+SYN_INLINE void stream_blocks(syn_vf *total, const syn_tile *x, const syn_rows16 *r, uint32_t format, uint32_t blocks) {
+    syn_place to = {.format = format, .runs = runs_in(format), .as = CODES_RAISED ? AS_RAISED : AS_SIGNED};
     size_t bytes = syn_block_format_of(format).bytes, at = 0;
     for (; to.block < blocks; to.block += blocks_in(format), at += bytes) {
-        stream_block(to, r, at, 0);
+        stream_block(total, x, to, r, at, 0);
 #if SYN_LANES < 16
-        stream_block(to, r, at, 1);
+        stream_block(total, x, to, r, at, 1);
 #endif
 #if SYN_LANES < 8
-        stream_block(to, r, at, 2);
-        stream_block(to, r, at, 3);
+        stream_block(total, x, to, r, at, 2);
+        stream_block(total, x, to, r, at, 3);
 #endif
     }
 }
 
 #define SYN_STREAM(format) \
-    case format: stream_blocks(stream, r, format, blocks); break;
+    case format: stream_blocks(total, &tile, &rows, format, blocks); break;
 
 /* a8/32: 16 packed rows of a weight times one row of x → y (16) */
 static void multiply_stream(float *y, const syn_rows16 *r, uint32_t format, const syn_tile *x, uint32_t blocks) {
-    syn_stream stream[VECTORS];
-    for (uint32_t v = 0; v < VECTORS; v++) stream[v] = (syn_stream){.x = x};
+    const syn_rows16 rows = *r;  /* of this function, as these are: no store can change them */
+    const syn_tile tile = *x;
+    syn_vf total[VECTORS] = {0};
     switch (format) {
     SYN_STREAM(SYN_Q8_0)
     SYN_STREAM(SYN_Q4_0)
@@ -75,7 +80,7 @@ static void multiply_stream(float *y, const syn_rows16 *r, uint32_t format, cons
     SYN_STREAM(SYN_I8G16)
     default: break;
     }
-    for (uint32_t v = 0; v < VECTORS; v++) syn_v_store(y + v * SYN_LANES, stream[v].total);
+    for (uint32_t v = 0; v < VECTORS; v++) syn_v_store(y + v * SYN_LANES, total[v]);
 }
 #undef SYN_STREAM
 

@@ -138,6 +138,7 @@ SYN_INLINE syn_vi nibbles(syn_vi v, uint32_t shift) {
 /* 32 codes of 8 bits with a sign that lie at `at`. */
 SYN_INLINE void put_signed(syn_place to, const syn_rows16 *r, size_t at, int packed) {
     syn_words words = {.rows = r, .at = at, .v = to.v, .packed = packed};
+#pragma clang loop unroll(full)
     for (uint32_t i = 0; i < 8; i++) {
         syn_vi code = word_of(&words, i);
         int is_raised = to.as == AS_RAISED && bias_of(to.format);

@@ -1,5 +1,5 @@
 /* Hashes of what kernels make of the same numbers, to compare machines: each prints or returns the
- * same words: 37 with 7 rows of x in products, 37 with one, and both again on packed weights, where a
+ * same words: 37 with 2 to 7 rows of x in products, 37 with one, and both again on packed weights, where a
  * table packs them. Freestanding: an entry point by system calls for Linux, an export for wasm. */
 #include "syn_kernel.h"
 
@@ -10,7 +10,7 @@ extern const syn_kernel *const syn_core_kernels[];
 static uint8_t memory[BYTES] __attribute__((aligned(64)));
 static uint8_t pool[BYTES] __attribute__((aligned(64)));
 static uint8_t scratch[BYTES] __attribute__((aligned(64)));
-static uint32_t used, seed, product_rows, is_packed, words[WAYS * WORDS];
+static uint32_t used, seed, most_rows, is_packed, words[WAYS * WORDS];
 static const uint32_t slots[8] = {2, 2, 2, 0, 0, 0, 0, 0}, positions[8] = {0, 1, 2, 7, 8, 9, 10, 11};
 static const uint32_t table[12] = {3, 1, 2, 0, 9, 8, 4, 5, 6, 7, 10, 11};
 static syn_op op;
@@ -22,6 +22,9 @@ static uint8_t *take(uint32_t bytes) {
     used += (bytes + 63) / 64 * 64;
     return at;
 }
+
+/* Codes at both ends of a byte, which take the most room in sums. */
+static const uint8_t ends[4] = {0x80, 0x7f, 0xff, 0x00};
 
 /* A float in about ±4, of any size down to 2^-6. */
 static float number(void) {
@@ -68,7 +71,7 @@ static void weight(syn_operand *o, uint32_t rows, uint32_t cols, uint32_t format
             }
             continue;
         }
-        for (uint32_t i = 0; i < bytes; i++) row[i] = (uint8_t)(int32_t)(number() * 30.0f);
+        for (uint32_t i = 0; i < bytes; i++) row[i] = r < 4 ? ends[r] : (uint8_t)(int32_t)(number() * 30.0f);
         float scale = 0.02f + 0.001f * number(), minimum = -0.3f * scale;
         if (format == SYN_INT8) *(syn_loose_f32 *)(void *)row = scale;
         else put_scales(row, bytes, format, scale, minimum);
@@ -83,19 +86,22 @@ static const syn_kernel *named(const char *name) {
     }
 }
 
-/* Check, run and hash the outputs (FNV-1a). */
-static uint32_t hash(const char *name) {
+enum { FNV_BASIS = 2166136261u, FNV_PRIME = 16777619 };
+
+/* Check, run and go on with a hash by the outputs (FNV-1a). */
+static uint32_t hash_on(uint32_t sum, const char *name) {
     const syn_kernel *kernel = named(name);
-    uint32_t sum = 2166136261u;
     op.attributes = attributes;
     if (kernel->check(&op)) return 0;
     if (kernel->scratch_bytes(&op, 1) > BYTES) return 1;
     kernel->run(&op, &call);
     for (uint32_t o = 0; o < op.outputs; o++)
         for (uint32_t i = 0; i < op.out[o].rows * op.out[o].row_bytes; i++)
-            sum = (sum ^ op.out[o].data[i]) * 16777619u;
+            sum = (sum ^ op.out[o].data[i]) * FNV_PRIME;
     return sum;
 }
+
+static uint32_t hash(const char *name) { return hash_on(FNV_BASIS, name); }
 
 static void begin(uint32_t inputs, uint32_t outputs, uint32_t a0, uint32_t a1, uint32_t a2, uint32_t a3) {
     used = 0;
@@ -115,13 +121,21 @@ static void pack(syn_operand *o) {
 
 static uint32_t linear(uint32_t arith, uint32_t format) {
     uint32_t cols = syn_block_format_of(format).columns == 256 ? 512 : 96;
+    uint32_t sum = FNV_BASIS;
     begin(3, 1, arith, 0, 0, 0);
-    tensor(&op.in[0], product_rows, cols, 1);
+    tensor(&op.in[0], most_rows, cols, 1);
+    float *x = (float *)(void *)op.in[0].data;  /* codes ±127 in a row */
+    for (uint32_t i = 0; i < cols; i++) x[i] = i % 32 / 8 % 2 ? -3.0f : 3.0f;
     weight(&op.in[1], 11, cols, format);
     weight(&op.in[2], 1, 11, SYN_F32);
-    tensor(&op.out[0], product_rows, 11, 1);
+    tensor(&op.out[0], most_rows, 11, 1);
     pack(&op.in[1]);
-    return hash("linear");
+    /* every number of rows that a table takes together, at the most and behind the others */
+    for (uint32_t rows = most_rows; sum > 1 && rows > most_rows / 4; rows--) {
+        op.in[0].rows = op.out[0].rows = rows;
+        sum = hash_on(sum, "linear");
+    }
+    return sum;
 }
 
 static uint32_t attention(uint32_t dtype, uint32_t mask, float cap) {
@@ -188,7 +202,7 @@ static void fill(uint32_t n) {
 
 static uint32_t *all(void) {
     for (uint32_t way = 0; way < WAYS; way++) {
-        product_rows = way % 2 ? 1 : 7;
+        most_rows = way % 2 ? 1 : 7;
         is_packed = way / 2;
         fill(way * WORDS);
     }

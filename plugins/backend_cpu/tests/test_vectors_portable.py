@@ -1,4 +1,4 @@
-"""The kernels on vectors where they run elsewhere: on wasm with simd128, on aarch64 with NEON.
+"""The kernels on vectors where they run elsewhere: on wasm with vectors, on aarch64 with NEON.
 
 All with a fused multiply-add have one order of sums and so the bits of AVX2; without one the bits
 are those of four plain lanes.
@@ -6,6 +6,8 @@ are those of four plain lanes.
 
 from __future__ import annotations
 
+import re
+import signal
 import subprocess
 from pathlib import Path
 
@@ -24,11 +26,13 @@ from .machines.tools import demand, no_module, no_program
 from .machines.wasm import WasmMachine
 
 HERE = Path(__file__).parent
-WAY = 37  # words of the digest: many rows of x, one, and both again on packed weights
+WAY = 37  # words of the digest: some rows of x, one, and both again on packed weights
 WORDS = 4 * WAY
 FUSED = {tier.name: tier for tier in recipe.TIERS["aarch64"] if tier.folder}
 AVX2 = next(tier for tier in recipe.TIERS["x86_64"] if tier.name == "avx2")
-(SIMD128,) = (tier for tier in recipe.TIERS["wasm32"] if tier.folder)
+WASM = {tier.name: tier for tier in recipe.TIERS["wasm32"] if tier.folder}
+# Processors without a table's own instructions.
+LACKING = {"i8mm": "neoverse-n1", "dotprod": "cortex-a57"}
 # Four lanes by the compiler alone.
 FOUR_LANES = recipe.Tier("four", 0, ("-mcpu=baseline",), "simd")
 
@@ -71,22 +75,60 @@ def test_neon_has_the_bits_of_avx2(tmp_path, name):
     done = subprocess.run(["qemu-aarch64", str(to)], capture_output=True, check=True)
     found = [int.from_bytes(done.stdout[i : i + 4], "little") for i in range(0, 4 * WORDS, 4)]
     assert found == expected
+    if name in LACKING:  # the comparison is of the instructions that the table is for
+        lacks = subprocess.run(["qemu-aarch64", "-cpu", LACKING[name], str(to)], check=False)
+        assert lacks.returncode == -signal.SIGILL
 
 
-def test_wasm_has_the_bits_of_four_plain_lanes(tmp_path):
+@pytest.mark.parametrize(
+    ("processor", "usable"),
+    [("cortex-a57", {"neon"}), ("neoverse-n1", {"neon", "dotprod"}), ("max", set(FUSED))],
+)
+def test_aarch64_says_what_it_has(tmp_path, processor, usable):
+    """Linux's answer, as each processor has it: the tables that `library.tier` may take."""
+    demand(no_program("qemu-aarch64"))
+    asks, to = tmp_path / "asks.c", tmp_path / "asks"
+    asks.write_text(
+        '#include "instructions.h"\nint main(void) { return (int)syn_instructions(); }\n'
+    )
+    source = recipe.HOST / "instructions.c"
+    recipe.build(
+        [asks, source], ["-target", "aarch64-linux-musl", "-static", f"-I{recipe.HOST}"], to
+    )
+    found = subprocess.run(["qemu-aarch64", "-cpu", processor, str(to)], check=False).returncode
+    assert {name for name, tier in FUSED.items() if not tier.feature & ~found} == usable
+
+
+@pytest.mark.parametrize("name", WASM)
+def test_wasm_has_the_bits_of_four_plain_lanes(tmp_path, name):
+    """Relaxed instructions as this processor has them, and as the specification's own choice is."""
     demand(no_module("wasmtime"))
     import wasmtime
 
     expected = native(FOUR_LANES, tmp_path)
     to = tmp_path / "digest.wasm"
     compile_c(
-        sources(SIMD128), to, "-target", "wasm32-freestanding", "-nostdlib", "-Wl,--no-entry",
-        "-Wl,--export=digest", *SIMD128.flags,
+        sources(WASM[name]), to, "-target", "wasm32-freestanding", "-nostdlib", "-Wl,--no-entry",
+        "-Wl,--export=digest", *WASM[name].flags,
     )  # fmt: skip
-    store = wasmtime.Store()
-    module = wasmtime.Module(store.engine, to.read_bytes())
-    digest = wasmtime.Instance(store, module, []).exports(store)["digest"]
-    assert [digest(store, word) & 0xFFFFFFFF for word in range(WORDS)] == expected
+    for fixed in (False, True):
+        config = wasmtime.Config()
+        config.wasm_relaxed_simd_deterministic = fixed
+        store = wasmtime.Store(wasmtime.Engine(config))
+        module = wasmtime.Module(store.engine, to.read_bytes())
+        digest = wasmtime.Instance(store, module, []).exports(store)["digest"]
+        assert [digest(store, word) & 0xFFFFFFFF for word in range(WORDS)] == expected
+
+
+@pytest.mark.parametrize("source", recipe.runtime_sources(WASM["relaxed"]), ids=lambda p: p.name)
+def test_no_relaxed_instruction_but_the_dot_product(tmp_path, source):
+    """Compilers take relaxed minima, whose results differ, where they are let."""
+    to = tmp_path / "kernel.s"
+    target = ("-S", "-g0", "-target", "wasm32-freestanding", "-Wno-unused-command-line-argument")
+    compile_c([source], to, *target, *WASM["relaxed"].flags)
+    found = set(re.findall(rb"[a-z0-9]+\.relaxed_\w+", to.read_bytes()))
+    product = {b"i32x4.relaxed_dot_i8x16_i7x16_add_s"}
+    assert found == (product if source == recipe.RUNTIME / "simd" / "linear.c" else set())
 
 
 def of_tier(machine: type, tier: recipe.Tier) -> type:
@@ -96,7 +138,10 @@ def of_tier(machine: type, tier: recipe.Tier) -> type:
     return type(machine.__name__, (machine,), {"guest": guest})
 
 
-MACHINES = [(WasmMachine, SIMD128), *((Aarch64Machine, tier) for tier in FUSED.values())]
+MACHINES = [
+    *((WasmMachine, tier) for tier in WASM.values()),
+    *((Aarch64Machine, tier) for tier in FUSED.values()),
+]
 
 
 class TestVectorBackend(BackendContract):

@@ -56,7 +56,8 @@ PROMPTS = {"Q4_0": 1024, "Q8_0": 1024, "Q4_K_M": 192, "Q6_K": 192, "BF16": 256, 
 STEPPED = 16
 BATCH = 64
 ON_ARM = platform.machine() in ("aarch64", "arm64")
-TIERS = ("dotprod", "neon", "plain") if ON_ARM else ("amx", "avx512", "avx2", "plain")
+ARM = ("i8mm", "dotprod", "neon", "plain")
+TIERS = ARM if ON_ARM else ("amx", "avx512", "avx2", "plain")
 FLOATS = ("BF16", "F16")
 # The format's own arithmetic, and that which rounds activations as llama.cpp does.
 ARITHMETICS = [(kind, None) for kind in PROMPTS] + [("BF16", "bf16")]

@@ -53,19 +53,25 @@ uint32_t syn_instructions(void) {
 #include <sys/auxv.h>
 
 uint32_t syn_instructions(void) {
-    const unsigned long dotprod = 1ul << 20;  /* HWCAP_ASIMDDP */
-    return getauxval(AT_HWCAP) & dotprod ? SYN_HAS_DOTPROD : 0;
+    const unsigned long dotprod = 1ul << 20, i8mm = 1ul << 13;  /* HWCAP_ASIMDDP, HWCAP2_I8MM */
+    if (!(getauxval(AT_HWCAP) & dotprod)) return 0;
+    return getauxval(AT_HWCAP2) & i8mm ? SYN_HAS_DOTPROD | SYN_HAS_I8MM : SYN_HAS_DOTPROD;
 }
 
 #elif defined(__aarch64__) && defined(__APPLE__)
 #include <stddef.h>
 #include <sys/sysctl.h>
 
-uint32_t syn_instructions(void) {
+/* A name that the system does not know is one of a feature that it does not have. */
+static int has(const char *name) {
     int found = 0;
     size_t size = sizeof found;
-    if (sysctlbyname("hw.optional.arm.FEAT_DotProd", &found, &size, NULL, 0)) return 0;
-    return found ? SYN_HAS_DOTPROD : 0;
+    return !sysctlbyname(name, &found, &size, NULL, 0) && found;
+}
+
+uint32_t syn_instructions(void) {
+    if (!has("hw.optional.arm.FEAT_DotProd")) return 0;
+    return has("hw.optional.arm.FEAT_I8MM") ? SYN_HAS_DOTPROD | SYN_HAS_I8MM : SYN_HAS_DOTPROD;
 }
 
 #else

@@ -76,11 +76,13 @@ TIERS = {
         PLAIN,
     ),
     "aarch64": (
+        Tier("i8mm", 16, ("-mcpu=generic+dotprod+i8mm",), "simd"),
         Tier("dotprod", 8, ("-mcpu=generic+dotprod",), "simd"),
         Tier("neon", 0, ("-mcpu=generic",), "simd"),
         PLAIN,
     ),
     "wasm32": (
+        Tier("relaxed", 0, ("-mcpu=generic+bulk_memory+simd128", "-DSYN_RELAXED_DOT"), "simd"),
         Tier("simd128", 0, ("-mcpu=generic+bulk_memory+simd128",), "simd"),
         PLAIN,
     ),

@@ -174,6 +174,8 @@ SYN_INLINE syn_vf syn_v_max(syn_vf a, syn_vf b) {
     return _mm512_max_ps(a, b);
 #elif defined(SYN_AVX2)
     return _mm256_max_ps(a, b);
+#elif defined(SYN_WASM)
+    return (syn_vf)wasm_f32x4_pmax((v128_t)b, (v128_t)a);
 #else
     return syn_v_select(a > b, a, b);
 #endif
@@ -185,6 +187,8 @@ SYN_INLINE syn_vf syn_v_min(syn_vf a, syn_vf b) {
     return _mm512_min_ps(a, b);
 #elif defined(SYN_AVX2)
     return _mm256_min_ps(a, b);
+#elif defined(SYN_WASM)
+    return (syn_vf)wasm_f32x4_pmin((v128_t)b, (v128_t)a);
 #else
     return syn_v_select(a < b, a, b);
 #endif

@@ -1,4 +1,4 @@
-/* linear on vectors, and by the tile instructions (AMX) where there are; what it computes
+/* linear on vectors, and by the tile instructions (AMX) or those of squares (SMMLA) where there are; what it computes
  * stands in kernels/linear.c and linear.h.
  *
  * Weights stay as they lie. A thread takes 32 rows of a weight at a time, takes a part of their
@@ -9,9 +9,16 @@
  * Floats are multiplied in float32 (tile_f32.h), with AMX in parts of bfloat16 (tile_bf16.h).
  */
 #include "../kernels/linear.h"
+
+/* The instruction is let into this file alone, and the larger and smaller of two are asked for by name: a compiler that
+ * may use wasm's relaxed instructions takes those, too, whose results differ from engine to engine. */
+#ifdef SYN_RELAXED_DOT
+#pragma clang attribute push(__attribute__((target("relaxed-simd"))), apply_to = function)
+#endif
 #include "stream.h"
 #include "tile_amx.h"
 #include "tile_bf16.h"
+#include "tile_mmla.h"
 
 /* Rows of x up to here are prepared by every thread for itself: cheaper than to wait for the others. */
 enum { OWN_ROWS = 4 };
@@ -32,6 +39,7 @@ typedef struct {
     int integers, own;                /* products of integers; every thread prepares x */
     int streams;                      /* a few rows of x go through packed weights without a panel */
     int matrix, split;                /* by the tile instructions: of integers, of numbers in parts */
+    int squares;                      /* of integers, two rows by two */
     uint32_t cols, rows, blocks;      /* blocks of 32 columns, the last perhaps short */
     uint32_t tile, room_rows;         /* rows of x taken together, and what the last tile has room for */
     uint32_t block_rows;              /* rows of x that stay in the second cache while panels go by */
@@ -69,6 +77,7 @@ static plan plan_of(const syn_op *op, uint32_t threads) {
     p.streams = x->rows <= streamed_rows(op);
     p.matrix = HAS_MATRIX && p.integers && !p.streams && x->rows >= MATRIX_WORTH;
     p.split = HAS_MATRIX && !p.integers;
+    p.squares = HAS_SQUARES && p.integers && x->rows > 1;
     p.tile = p.matrix || p.split ? MATRIX_ROWS : p.integers ? TILE_ROWS : TILE_MOST;
     if (p.streams) p.tile = STREAM_ROWS;
     int fills = p.matrix || (p.split && x->rows > MATRIX_ROWS);
@@ -147,11 +156,12 @@ static void integer_sums(const plan *p, const room *r, uint8_t *x, const syn_ope
         multiply_stream(r->sums + h * GROUP_ROWS, h ? &high : &low, w->dtype, &tile, p->blocks, p->rows);
     }
     if (p->streams) return;
+    uint32_t as = p->squares ? AS_SQUARES : CODES_RAISED && !p->matrix ? AS_RAISED : AS_SIGNED;
     uint32_t most = p->rows <= TILE_ROWS ? FEW_BLOCKS : panel_blocks(w->dtype);
     for (uint32_t first = 0; first < p->blocks; first += most) {
         uint32_t blocks = p->blocks - first < most ? p->blocks - first : most;
-        expand_half(panel, 0, &low, w, first, blocks, CODES_RAISED && !p->matrix);
-        expand_half(panel, 1, &high, w, first, blocks, CODES_RAISED && !p->matrix);
+        expand_half(panel, 0, &low, w, first, blocks, as);
+        expand_half(panel, 1, &high, w, first, blocks, as);
         for (uint32_t t = r->begin, T; t < r->end; t += T) {
             T = tile_rows(p, t);
             float *sums = r->sums + (size_t)(t - r->begin) * PANEL_ROWS;
@@ -160,6 +170,7 @@ static void integer_sums(const plan *p, const room *r, uint8_t *x, const syn_ope
             tile.sum += (size_t)first * 3 * T;
             tile.scale += (size_t)first * T;
             if (p->matrix) multiply_matrix(sums, panel, &tile, blocks, w->dtype);
+            else if (p->squares) multiply_squares(sums, panel, &tile, blocks, w->dtype, T);
             else multiply_int8(sums, panel, &tile, blocks, w->dtype, T);
         }
     }
@@ -379,6 +390,9 @@ static void run(const syn_op *op, const syn_call *call) {
     if (p.matrix || p.split) release_tiles();
     syn_v_fence();
 }
+#ifdef SYN_RELAXED_DOT
+#pragma clang attribute pop
+#endif
 
 extern const syn_kernel syn_kernel_linear;
 const syn_kernel syn_kernel_linear = {SYN_ABI, "linear", check, scratch_bytes, run};

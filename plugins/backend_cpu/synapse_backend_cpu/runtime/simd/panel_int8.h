@@ -42,7 +42,7 @@ SYN_INLINE uint32_t stream_rows(uint32_t format) {
     return format == SYN_Q4_K || format == SYN_Q5_K || format == SYN_Q6_K ? STREAM_FEW : STREAM_ROWS;
 }
 
-/* Some rows of x on their way through the rows of a vector: nothing is stored on the way. */
+/* Some rows of x on their way through a block of the rows of a vector: nothing is stored on the way. */
 typedef struct {
     const syn_tile *x;
     syn_products product[STREAM_ROWS][4][2];  /* of each slot's block: of columns 0 to 15, and 16 to 31 */
@@ -58,11 +58,12 @@ SYN_INLINE uint32_t panel_blocks(uint32_t format) { return PANEL_BLOCKS / word_p
  * blocks that are taken apart together have a slot each. */
 typedef struct {
     syn_panel *panel;
-    syn_stream *stream;       /* by vector of the group; NULL: into the panel */
+    syn_stream *stream;       /* NULL: into the panel */
     uint32_t format, block, half, runs;
     uint32_t v;               /* of the group's vectors */
-    int is_raised;
+    uint32_t as;              /* AS_SIGNED and the like */
     uint32_t rows, slot;      /* rows of x of a stream */
+    syn_vi *even;             /* AS_SQUARES: by slot and half, the word before an odd one */
 } syn_place;
 
 /* Are two sums of a run made side by side? A sum's next product waits for the one before, with few rows of x. */
@@ -82,9 +83,19 @@ SYN_INLINE int32_t stream_sum(syn_place to, uint32_t run, uint32_t t) {
     return to.stream->x->sum[((size_t)to.block * 3 + (to.runs == 2 ? run : SUM_ALL)) * to.rows + t];
 }
 
+/* Words of each row, two → both words of rows 0 and 1 of each four, and of rows 2 and 3. */
+SYN_INLINE void put_squares(syn_place to, uint32_t word, syn_vi code) {
+    syn_vi *even = to.even + to.slot * 2 + word / 4;
+    if (word % 2) {
+        to.panel->code[to.block][word - 1][place_vector(to)] = SYN_ZIP(*even, code, 0, SYN_LANES, 1, SYN_LANES + 1);
+        to.panel->code[to.block][word][place_vector(to)] = SYN_ZIP(*even, code, 2, SYN_LANES + 2, 3, SYN_LANES + 3);
+    }
+    *even = code;
+}
+
 /* Codes of a format that stores them raised by `bias`; of a block, before its scale. */
 SYN_INLINE void put_code(syn_place to, uint32_t word, syn_vi code, int8_t bias) {
-    if (!to.is_raised && bias) code = (syn_vi)((syn_vc)code - bias);
+    if (to.as != AS_RAISED && bias) code = (syn_vi)((syn_vc)code - bias);
     uint32_t bits = bits_of(to.format), half = to.runs == 2 || is_split(to) ? word / 4 : 0;
     if (!to.stream) {
 #if HAS_PAIRS
@@ -94,10 +105,11 @@ SYN_INLINE void put_code(syn_place to, uint32_t word, syn_vi code, int8_t bias) 
             return;
         }
 #endif
-        to.panel->code[to.block][word][place_vector(to)] = code;
+        if (to.as == AS_SQUARES) put_squares(to, word, code);
+        else to.panel->code[to.block][word][place_vector(to)] = code;
         return;
     }
-    syn_stream *stream = to.stream + to.v;
+    syn_stream *stream = to.stream;
 #pragma clang loop unroll(full)
     for (uint32_t t = 0; t < to.rows; t++) {
         syn_products *product = &stream->product[t][to.slot][half];
@@ -113,7 +125,7 @@ SYN_INLINE void put_scale(syn_place to, uint32_t run, syn_vf scale) {
         to.panel->scale[to.block][run][place_vector(to)] = scale;
         return;
     }
-    syn_stream *stream = to.stream + to.v;
+    syn_stream *stream = to.stream;
     uint32_t bits = bits_of(to.format);
 #pragma clang loop unroll(full)
     for (uint32_t t = 0; t < to.rows; t++) {
@@ -132,7 +144,7 @@ SYN_INLINE void put_minimum(syn_place to, uint32_t run, syn_vf minimum) {
         to.panel->minimum[to.block][run][place_vector(to)] = minimum;
         return;
     }
-    syn_stream *stream = to.stream + to.v;
+    syn_stream *stream = to.stream;
 #pragma clang loop unroll(full)
     for (uint32_t t = 0; t < to.rows; t++) {
         float sum = (float)whole_sum(stream_sum(to, run, t)) * stream->x->scale[(size_t)to.block * to.rows + t];
@@ -144,13 +156,14 @@ SYN_INLINE syn_vi nibbles(syn_vi v, uint32_t shift) {
     return (syn_vi)((syn_vu)v >> shift) & 0x0f0f0f0f;
 }
 
-/* 32 signed codes that lie at `at`. */
+/* 32 codes of 8 bits with a sign that lie at `at`. */
 SYN_INLINE void put_signed(syn_place to, const syn_rows16 *r, size_t at, int packed) {
     syn_words words = {.rows = r, .at = at, .v = to.v, .packed = packed};
 #pragma clang loop unroll(full)
     for (uint32_t i = 0; i < 8; i++) {
         syn_vi code = word_of(&words, i);
-        put_code(to, i, to.is_raised ? code ^ (int32_t)0x80808080 : code, 0);
+        int is_raised = to.as == AS_RAISED && bias_of(to.format);
+        put_code(to, i, is_raised ? code ^ (int32_t)0x80808080 : code, 0);
     }
 }
 
@@ -308,7 +321,9 @@ SYN_INLINE void expand_block(syn_place to, const syn_rows16 *r, size_t at, uint3
     case SYN_Q5_K: expand_lines(to, r, at, 1, packed); break;
     case SYN_Q6_K: expand_six(to, r, at, packed); break;
     case SYN_I8G16: expand_i8g16(to, r, at, packed); break;
-    default: expand_int8(to, r, column, cols, packed);
+    default:
+        to.format = SYN_INT8;  /* there is no other, which the compiler cannot know */
+        expand_int8(to, r, column, cols, packed);
     }
 }
 
@@ -330,36 +345,53 @@ SYN_INLINE void expand_blocks(syn_place to, const syn_rows16 *r, uint32_t cols, 
 }
 
 /* A function for each way that rows lie and codes are wanted. */
-#define SYN_EXPAND(name, packed, raised) \
+#define SYN_EXPAND(name, packed, wanted) \
     __attribute__((noinline)) static void name(syn_panel *panel, uint32_t half, const syn_rows16 *r, \
                                                const syn_operand *w, uint32_t first, uint32_t blocks) { \
-        syn_place to = {.panel = panel, .format = w->dtype, .half = half, .runs = runs_in(w->dtype), .is_raised = raised}; \
-        for (; to.v < VECTORS; to.v++) expand_blocks(to, r, w->cols, first, blocks, packed); \
+        syn_vi even[8]; \
+        syn_place to = {.panel = panel, .format = w->dtype, .half = half, .runs = runs_in(w->dtype), .as = wanted, \
+                        .even = even}; \
+        syn_rows16 rows = *r; /* of this function: no store to the panel can change it */ \
+        uint32_t cols = w->cols; \
+        for (; to.v < VECTORS; to.v++) expand_blocks(to, &rows, cols, first, blocks, packed); \
     }
 #if CODES_RAISED
-SYN_EXPAND(expand_packed_raised, 1, 1)
-SYN_EXPAND(expand_rows_raised, 0, 1)
+SYN_EXPAND(expand_packed_raised, 1, AS_RAISED)
+SYN_EXPAND(expand_rows_raised, 0, AS_RAISED)
 #endif
 #if !CODES_RAISED || HAS_MATRIX
-SYN_EXPAND(expand_packed_signed, 1, 0)
-SYN_EXPAND(expand_rows_signed, 0, 0)
+SYN_EXPAND(expand_packed_signed, 1, AS_SIGNED)
+SYN_EXPAND(expand_rows_signed, 0, AS_SIGNED)
+#endif
+#if HAS_SQUARES
+SYN_EXPAND(expand_packed_squares, 1, AS_SQUARES)
+SYN_EXPAND(expand_rows_squares, 0, AS_SQUARES)
 #endif
 #undef SYN_EXPAND
 
 static void expand_half(syn_panel *panel, uint32_t half, const syn_rows16 *r, const syn_operand *w, uint32_t first,
-                        uint32_t blocks, int is_raised) {
+                        uint32_t blocks, uint32_t as) {
+    switch (as) {
 #if CODES_RAISED
-    if (is_raised || !HAS_MATRIX) {
+    case AS_RAISED:
         if (r->packed) expand_packed_raised(panel, half, r, w, first, blocks);
         else expand_rows_raised(panel, half, r, w, first, blocks);
-        return;
-    }
+        break;
 #endif
 #if !CODES_RAISED || HAS_MATRIX
-    (void)is_raised;
-    if (r->packed) expand_packed_signed(panel, half, r, w, first, blocks);
-    else expand_rows_signed(panel, half, r, w, first, blocks);
+    case AS_SIGNED:
+        if (r->packed) expand_packed_signed(panel, half, r, w, first, blocks);
+        else expand_rows_signed(panel, half, r, w, first, blocks);
+        break;
 #endif
+#if HAS_SQUARES
+    case AS_SQUARES:
+        if (r->packed) expand_packed_squares(panel, half, r, w, first, blocks);
+        else expand_rows_squares(panel, half, r, w, first, blocks);
+        break;
+#endif
+    default: break;
+    }
 }
 
 #endif

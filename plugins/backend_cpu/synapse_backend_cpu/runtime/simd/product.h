@@ -10,6 +10,11 @@
  * not. A run's sum of pairs is kept in 16 bits: each lane adds up to 16 products, and |code - centre| · 127 · 16
  * (of runs of 16: · 8) is below 2^15 where the centre is taken off from the start; what wraps on the way comes
  * back. Codes of 8 bits are two of 4: 16 · (high - 8) + low.
+ *
+ * Seven bits: wasm's relaxed dot product is one on every engine where the bytes of one side are 0 to 127: codes of 4 to 6
+ * bits without a sign. Codes of 8 bits are multiplied with what is above zero of x, and with what is below.
+ *
+ * Squares: SMMLA adds products of two rows of weights with two rows of x, of eight columns each (tile_mmla.h).
  */
 #ifndef SYN_PRODUCT_H
 #define SYN_PRODUCT_H
@@ -17,14 +22,29 @@
 #include "../syn_kernel.h"
 #include "../syn_simd.h"
 
-/* What a table has: sums of pairs in 16 bits; codes without a sign; tiles, which want them signed. */
+/* What a table has: tiles, which want codes signed; products of two rows by two. */
 #ifdef __AMX_INT8__
 #define HAS_MATRIX 1
 #else
 #define HAS_MATRIX 0
 #endif
+#if defined(SYN_NEON) && defined(__ARM_FEATURE_MATMUL_INT8)
+#define HAS_SQUARES 1
+#else
+#define HAS_SQUARES 0
+#endif
 
-/* What the codes of a format were raised by. */
+/* How a panel holds codes: with their sign; raised by their format's bias; or with their sign and words 2i and 2i + 1
+ * of four rows exchanged for both words of the first two rows and of the last two. */
+enum { AS_SIGNED, AS_RAISED, AS_SQUARES };
+
+#if defined(SYN_WASM) && defined(SYN_RELAXED_DOT)
+#define HAS_RELAXED_DOT 1
+#else
+#define HAS_RELAXED_DOT 0
+#endif
+
+/* What the codes of a format were raised by, where products want them without a sign. */
 SYN_INLINE int32_t bias_of(uint32_t format) {
     switch (format) {
     case SYN_Q4_0: return 8;
@@ -32,7 +52,7 @@ SYN_INLINE int32_t bias_of(uint32_t format) {
     case SYN_Q6_K: return 32;
     case SYN_Q8_0:
     case SYN_I8G16:
-    case SYN_INT8: return 128;
+    case SYN_INT8: return HAS_RELAXED_DOT ? 0 : 128;
     default: return 0;
     }
 }
@@ -95,6 +115,49 @@ SYN_INLINE syn_vi products_end(const syn_products *p, uint32_t bits, int32_t bia
     if (bits == 8) sum += (syn_vi)_mm256_madd_epi16(p->low, _mm256_set1_epi16(1));
     else if (centre_of(bits, bias) != bias) sum += (centre_of(bits, bias) - bias) * whole_sum(kept);
     return sum;
+}
+
+#elif HAS_RELAXED_DOT
+#define HAS_PAIRS 0
+#define CODES_RAISED 1
+enum { SPLIT_SUMS = 0 };
+
+/* Of codes with x; or, of codes of 8 bits, with what is above zero of x, and with what is below. */
+typedef struct { syn_vi sum, below; } syn_products;
+
+/* 7 for all that fit. */
+SYN_INLINE uint32_t bits_of(uint32_t format) {
+    return format == SYN_Q8_0 || format == SYN_I8G16 || format == SYN_INT8 ? 8 : 7;
+}
+
+SYN_INLINE int32_t keep_sum(int32_t first, int32_t last) { return first + last; }
+
+SYN_INLINE int32_t whole_sum(int32_t kept) { return kept; }
+
+SYN_INLINE int32_t add_sums(int32_t a, int32_t b) { return a + b; }
+
+SYN_INLINE syn_products products_begin(uint32_t bits, int32_t bias, int32_t kept) {
+    return (syn_products){syn_vi_set(bits == 8 ? 0 : -bias * kept), syn_vi_set(0)};
+}
+
+/* Signed bytes with bytes from 0 to 127; no pair of products leaves 16 bits: 2 · 128 · 127. */
+SYN_INLINE syn_vi relaxed_dot(syn_vi sum, syn_vi a, syn_vi b) {
+    return (syn_vi)wasm_i32x4_relaxed_dot_i8x16_i7x16_add((v128_t)a, (v128_t)b, (v128_t)sum);
+}
+
+SYN_INLINE void products_add(syn_products *p, uint32_t bits, syn_vi code, syn_vi x) {
+    if (bits < 8) {
+        p->sum = relaxed_dot(p->sum, x, code);
+        return;
+    }
+    v128_t above = wasm_i8x16_max((v128_t)x, wasm_i8x16_splat(0));
+    p->sum = relaxed_dot(p->sum, code, (syn_vi)above);
+    p->below = relaxed_dot(p->below, code, (syn_vi)wasm_i8x16_sub(above, (v128_t)x));
+}
+
+SYN_INLINE syn_vi products_end(const syn_products *p, uint32_t bits, int32_t bias, int32_t kept) {
+    (void)bias, (void)kept;
+    return bits == 8 ? p->sum - p->below : p->sum;
 }
 
 #else

@@ -35,36 +35,42 @@ static void stream_f32(float *y, const syn_rows16 *r, uint32_t dtype, const floa
     else stream_columns(y, r, SYN_BF16, x, cols);
 }
 
-SYN_INLINE void stream_block(syn_place to, const syn_rows16 *r, size_t at, uint32_t v) {
+/* A compiler keeps in registers what lives no longer than the block. */
+SYN_INLINE void stream_block(syn_vf *total, const syn_tile *x, syn_place to, const syn_rows16 *r, size_t at, uint32_t v) {
+    syn_stream stream = {.x = x};
+#pragma clang loop unroll(full)
+    for (uint32_t t = 0; t < to.rows; t++) stream.total[t] = total[t];
+    to.stream = &stream;
     to.v = v;
     expand_block(to, r, at, 0, 32, 1);
+#pragma clang loop unroll(full)
+    for (uint32_t t = 0; t < to.rows; t++) total[t] = stream.total[t];
 }
 
 /* The vectors of a group take turns, block by block: memory is read as it lies. */
 SYN_INLINE void stream_blocks(float *y, const syn_rows16 *r, uint32_t format, const syn_tile *x, uint32_t blocks,
                               uint32_t T) {
-    syn_stream stream[VECTORS];
-#pragma clang loop unroll(full)
+    const syn_rows16 rows = *r;  /* of this function, as these are: no store can change them */
+    const syn_tile tile = *x;
+    syn_vf total[VECTORS][STREAM_ROWS];
     for (uint32_t v = 0; v < VECTORS; v++)
 #pragma clang loop unroll(full)
-        for (uint32_t t = 0; t < T; t++) stream[v].total[t] = syn_v_set(0.0f);
-    for (uint32_t v = 0; v < VECTORS; v++) stream[v].x = x;
-    syn_place to = {.stream = stream, .format = format, .runs = runs_in(format), .is_raised = CODES_RAISED, .rows = T};
+        for (uint32_t t = 0; t < T; t++) total[v][t] = syn_v_set(0.0f);
+    syn_place to = {.format = format, .runs = runs_in(format), .as = CODES_RAISED ? AS_RAISED : AS_SIGNED, .rows = T};
     size_t bytes = syn_block_format_of(format).bytes, at = 0;
     for (; to.block < blocks; to.block += blocks_in(format), at += bytes) {
-        stream_block(to, r, at, 0);
+        stream_block(total[0], &tile, to, &rows, at, 0);
 #if SYN_LANES < 16
-        stream_block(to, r, at, 1);
+        stream_block(total[1], &tile, to, &rows, at, 1);
 #endif
 #if SYN_LANES < 8
-        stream_block(to, r, at, 2);
-        stream_block(to, r, at, 3);
+        stream_block(total[2], &tile, to, &rows, at, 2);
+        stream_block(total[3], &tile, to, &rows, at, 3);
 #endif
     }
-#pragma clang loop unroll(full)
     for (uint32_t v = 0; v < VECTORS; v++)
 #pragma clang loop unroll(full)
-        for (uint32_t t = 0; t < T; t++) syn_v_store(y + t * PANEL_ROWS + v * SYN_LANES, stream[v].total[t]);
+        for (uint32_t t = 0; t < T; t++) syn_v_store(y + t * PANEL_ROWS + v * SYN_LANES, total[v][t]);
 }
 
 /* A function for each format, with a loop for each number of rows. */

@@ -84,24 +84,27 @@ SYN_INLINE void multiply_blocks(float *y, const syn_panel *panel, const syn_tile
 
 /* a8/row: add a part of `blocks` blocks to the integer sums y (T, 32). */
 SYN_INLINE void multiply_int8_row(int32_t *y, const syn_panel *panel, const syn_tile *x, uint32_t blocks, uint32_t T) {
-    enum { BIAS = 128, BITS = 8 };
+    enum { BITS = 8 };
+    const int32_t bias = bias_of(SYN_INT8);
     syn_products c[TILE_ROWS][TILE_VECTORS];
     for (uint32_t v = 0, V = vectors_of(BITS); v < PANEL_VECTORS; v += V)
         for (uint32_t b = 0; b < blocks; b++) {
             const int32_t *sums = x->sum + ((size_t)b * 3 + SUM_ALL) * T;
             for (uint32_t t = 0; t < T; t++)
-                for (uint32_t h = 0; h < V; h++) c[t][h] = products_begin(BITS, BIAS, sums[t]);
+                for (uint32_t h = 0; h < V; h++) c[t][h] = products_begin(BITS, bias, sums[t]);
             add_products(c, panel->code[b * word_parts(BITS)], x->code + (size_t)b * 8 * T, 8, BITS, v, V, T);
             for (uint32_t t = 0; t < T; t++)
                 for (uint32_t h = 0; h < V; h++) {
                     int32_t *to = y + t * PANEL_ROWS + (v + h) * SYN_LANES;
-                    syn_vi_store(to, syn_vi_load(to) + products_end(&c[t][h], BITS, BIAS, sums[t]));
+                    syn_vi_store(to, syn_vi_load(to) + products_end(&c[t][h], BITS, bias, sums[t]));
                 }
         }
 }
 
-/* One compiled loop for each number of rows and kind of format. */
-#if SYN_LANES == 16
+/* One compiled loop for each number of rows and kind of format; where squares are multiplied, of one row alone. */
+#if HAS_SQUARES
+#define SYN_FOR_ROWS(T, call) (void)T; call(1);
+#elif SYN_LANES == 16
 #define SYN_FOR_ROWS SYN_UP_TO_6
 #else
 #define SYN_FOR_ROWS SYN_UP_TO_4
@@ -132,6 +135,10 @@ SYN_KIND(multiply_4_minimum, 4, 1, 1)
 SYN_KIND(multiply_5, 5, 1, 0)
 SYN_KIND(multiply_5_minimum, 5, 1, 1)
 SYN_KIND(multiply_6_two_runs, 6, 2, 0)
+#elif HAS_RELAXED_DOT
+SYN_KIND(multiply_7, 7, 1, 0)
+SYN_KIND(multiply_7_minimum, 7, 1, 1)
+SYN_KIND(multiply_7_two_runs, 7, 2, 0)
 #else
 SYN_KIND(multiply_8_minimum, 8, 1, 1)
 SYN_KIND(multiply_8_two_runs, 8, 2, 0)
@@ -160,6 +167,11 @@ static multiply_kind *kind_of(uint32_t format) {
     case SYN_Q5_K: return multiply_5_minimum;
     case SYN_Q6_K: return multiply_6_two_runs;
     default: return multiply_4_minimum;
+#elif HAS_RELAXED_DOT
+    case SYN_Q4_0:
+    case SYN_Q5_0: return multiply_7;
+    case SYN_Q6_K: return multiply_7_two_runs;
+    default: return multiply_7_minimum;
 #else
     case SYN_Q4_0:
     case SYN_Q5_0: return multiply_8;
@@ -213,6 +225,13 @@ SYN_INLINE int32_t sum_codes(const syn_vi *code) {
     return keep_sum(all[0], all[2]);
 }
 
+/* Where word i of a block of row t lies in a tile of T: beside that word of the other rows; of squares, words 2i and
+ * 2i + 1 beside those of the other rows; of the tile instructions, beside the row's other words. */
+SYN_INLINE uint32_t word_at(uint32_t i, uint32_t t, uint32_t T) {
+    if (T == MATRIX_ROWS) return t * 8 + i;
+    return HAS_SQUARES ? (i / 2 * T + t) * 2 + i % 2 : i * T + t;
+}
+
 /* Codes and sums of 32 columns of row t of a tile. */
 SYN_INLINE void put_block(const syn_tile *to, uint32_t block, uint32_t t, uint32_t T, const syn_vf x[BLOCK_VECTORS],
                           float inverse, float scale) {
@@ -227,7 +246,7 @@ SYN_INLINE void put_block(const syn_tile *to, uint32_t block, uint32_t t, uint32
     int32_t first = sum_codes(codes), second = sum_codes(codes + VECTORS);
     int32_t *code = to->code + (size_t)block * 8 * T, *sum = to->sum + (size_t)block * 3 * T + t;
     int32_t sums[3] = {first, second, add_sums(first, second)};
-    for (uint32_t i = 0; i < 8; i++) code[T == MATRIX_ROWS ? t * 8 + i : i * T + t] = word[i];
+    for (uint32_t i = 0; i < 8; i++) code[word_at(i, t, T)] = word[i];
     for (uint32_t i = 0; i < 3; i++)
         sum[i * T] = T == MATRIX_ROWS ? (int32_t)syn_bits((float)sums[i] * scale) : sums[i];
 }

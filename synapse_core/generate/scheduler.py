@@ -146,7 +146,7 @@ class Scheduler:
             self._use(place)
             if donor is not place and known >= self.least_shared:
                 try:
-                    place.decoder.session.copy_state(donor.decoder.slot, place.decoder.slot)
+                    place.decoder.session.copy_state(donor.decoder.slot, place.decoder.slot, known)
                 except Exception as error:  # no memory for a copy, for one
                     self._fail(place, error)
                     continue
@@ -234,5 +234,9 @@ def _common(a: Sequence[int], b: Sequence[int]) -> int:
 def _go_back(decoder: Decoder, ids: Sequence[int]) -> int:
     """Forget what a slot has seen that is no beginning of `ids`; return how many are known."""
     known = decoder.common(ids)
+    if known:
+        decoder.session.copy_state(decoder.slot, decoder.slot, known)
+    else:
+        decoder.session.release(decoder.slot)
     decoder.has_seen(decoder.seen[:known])
     return known

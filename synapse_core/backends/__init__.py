@@ -16,6 +16,7 @@ from synapse_core.backends.pages import (
     first_row,
     hold_pages,
     page_tables,
+    pages_of,
 )
 
 __all__ = [
@@ -37,5 +38,6 @@ __all__ = [
     "hold_pages",
     "known_slot",
     "page_tables",
+    "pages_of",
     "take_inputs",
 ]

@@ -31,6 +31,10 @@ class PageCounts:
         """How many may still be taken."""
         return self.limit - self.used
 
+    def as_dict(self) -> dict[str, int]:
+        """Return all of it by name, `free` too."""
+        return {**attrs.asdict(self), "free": self.free}
+
 
 @attrs.define
 class PageTable:
@@ -126,6 +130,12 @@ class PageTable:
 def first_row(positions: int, window: int) -> int:
     """Return the first row that a call at position `positions` sees."""
     return max(0, positions - window + 1) if window else 0
+
+
+def pages_of(positions: int, window: int, rows: int) -> int:
+    """Return how many pages a slot of so many positions has at most, in calls of so many rows."""
+    kept = min(positions, window + rows + PAGE_ROWS) if window else positions
+    return -(-kept // PAGE_ROWS)
 
 
 def hold_pages(groups: Sequence[PageTable], slot: int, positions: int) -> None:

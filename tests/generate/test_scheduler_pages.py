@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from synapse_core.errors import OutOfPages, UsageError
-from synapse_core.generate import Generation, Greedy, Request, Scheduler, make_sampler
+from synapse_core.generate import Generation, Greedy, Request, Scheduler, Serving, make_sampler
 from synapse_core.generate.places import share_out
 
 from .test_scheduler import run, scheduler_of
@@ -85,6 +85,20 @@ def test_a_prompt_that_never_fits_is_refused(toy) -> None:
     fits = scheduler.submit(Request(Generation(decoder, Greedy(), [2] * 127, 1)))
     run(scheduler)
     assert fits.error is None
+
+
+def test_threads_are_told_that_no_page_is_left(toy) -> None:
+    scheduler = scheduler_of(toy, 2, positions=320, pages=2)
+    decoder = scheduler.decoders[0]
+    with Serving(scheduler) as serving:
+        wide = serving.submit(Generation(decoder, Greedy(), [2] * 128, 5))
+        grows = serving.submit(Generation(decoder, Greedy(), [2] * 100, 200))
+        fits = serving.submit(Generation(decoder, Greedy(), [3] * 100, 20))
+        with pytest.raises(OutOfPages, match="a step take 3 pages"):
+            wide.wait()
+        with pytest.raises(OutOfPages, match="all 2 pages"):
+            grows.wait()
+        assert len(fits.wait().tokens) == 20
 
 
 def test_an_answer_that_outgrows_all_pages_ends_by_name_and_alone(toy) -> None:

@@ -12,6 +12,7 @@ __all__ = [
     "FileError",
     "GraphError",
     "InternalError",
+    "OutOfPages",
     "PluginConflict",
     "PluginError",
     "ProgramError",
@@ -42,6 +43,10 @@ class UsageError(SynapseError):
     """The request itself is off: an option, a name, a combination."""
 
     exit_code = 2
+
+
+class OutOfPages(UsageError):
+    """No page is left for the keys and values of a call; nothing has run."""
 
 
 class UnknownComponent(UsageError):

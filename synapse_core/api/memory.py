@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 import attrs
 
-from synapse_core.backends import Backend
+from synapse_core.backends import Backend, pages_of
 from synapse_core.errors import Unavailable
 from synapse_core.formats import (
     CORE_FORMATS,
@@ -22,14 +22,14 @@ from synapse_core.ops import ARITHMETICS
 from synapse_core.ops.linear import LINEAR
 from synapse_core.passes.formats import ARITHMETIC_OF_FORMAT, given_format
 from synapse_core.program import Limits, Program, Tables, functions_of
-from synapse_core.program.records import PAGE_ROWS
 
 
 @attrs.frozen
 class Memory:
     """Units: bytes. `weights` lie in mapped files where they keep their format.
 
-    `copies` is what a backend copies of them in another order.
+    `copies` is what a backend copies of them in another order. `kv_page` is what 64 positions take
+    of `kv`, a page of each window.
     """
 
     weights: int
@@ -37,6 +37,7 @@ class Memory:
     kv: int
     recurrent: int
     arena: int
+    kv_page: int
 
     @property
     def total(self) -> int:
@@ -52,8 +53,11 @@ def estimate(
     *,
     backend: Backend | None = None,
     arith: str | None = None,
+    pages: int | None = None,
 ) -> Memory:
     """Estimate what running a program needs with all its slots full, on a backend if one is given.
+
+    `pages` bounds the pages of keys and values; see `Backend.open`.
 
     With the graph, `format` tells what its matrices would be held in, and `arith` what arithmetic
     its products were asked to use.
@@ -63,10 +67,9 @@ def estimate(
     positions = max((p for f in functions for p in f.max_position.values()), default=0)
     rows = max((rows for f in functions for rows in f.max_rows.values()), default=0)
     slots = slots_of(program)
-    pages = [
-        int(group["page_bytes"]) * _pages(positions, int(group["window"]), rows)
-        for group in tables.groups
-    ]
+    sizes = [int(group["page_bytes"]) for group in tables.groups]
+    full = [slots * pages_of(positions, int(group["window"]), rows) for group in tables.groups]
+    most = [count if pages is None else min(count, pages) for count in full]
     if graph is not None:
         held = {name: _held(weight, format, formats) for name, weight in graph.weights.items()}
         weights = sum(w.rows * held[name].row_bytes(w.cols) for name, w in graph.weights.items())
@@ -78,9 +81,10 @@ def estimate(
     return Memory(
         weights=weights,
         copies=_copied_bytes(backend, products),
-        kv=slots * sum(pages),
+        kv=sum(size * count for size, count in zip(sizes, most, strict=True)),
         recurrent=slots * slot_bytes_of(program),
         arena=max((f.arena_bytes for f in functions), default=0),
+        kv_page=sum(sizes),
     )
 
 
@@ -101,12 +105,6 @@ def slot_bytes_of(program: Program) -> int:
 def limits_of(limits: Limits) -> Iterable[tuple[str, object]]:
     """Return what was planned for, to be shown."""
     return attrs.asdict(limits).items()
-
-
-def _pages(positions: int, window: int, rows: int) -> int:
-    """Pages of a slot: all positions, or the window and a call's rows, wherever pages begin."""
-    kept = positions if window == 0 else min(positions, window + rows + PAGE_ROWS)
-    return -(-kept // PAGE_ROWS)
 
 
 def _held(weight: Weight, format: str | None, formats: Formats) -> WeightFormat:

@@ -17,6 +17,7 @@ from synapse_core.api.source import default_model
 from synapse_core.backends import Session
 from synapse_core.errors import UsageError
 from synapse_core.generate import (
+    PREFILL_TOKENS,
     SINKS,
     ChatTemplate,
     Decoder,
@@ -180,10 +181,13 @@ class Model:
         """
         return PromptCache.open(self.decoder, self.built.program, Path(path))
 
-    def scheduler(self, slots: int | None = None) -> Scheduler:
+    def scheduler(
+        self, slots: int | None = None, *, prefill_tokens: int = PREFILL_TOKENS
+    ) -> Scheduler:
         """Return what runs many answers at once, in the model's first `slots` slots or in all.
 
-        Load the model with `slots=16, output_rows=16`. Meanwhile nothing else may run it.
+        Load the model with `slots=16, output_rows=16`. Meanwhile nothing else may run it. A step
+        in which answers decode reads at most `prefill_tokens` tokens of prompts.
 
         Raises: UsageError where the model was not planned for so many.
         """
@@ -192,11 +196,11 @@ class Model:
         if not 1 <= count <= planned:
             raise UsageError(f"{count} slots; the model was loaded for 1 to {planned} (slots=)")
         others = [Decoder.open(self.session, self.program, slot) for slot in range(1, count)]
-        return Scheduler([self.decoder, *others])
+        return Scheduler([self.decoder, *others], prefill_tokens=prefill_tokens)
 
-    def serve(self, slots: int | None = None) -> Serving:
+    def serve(self, slots: int | None = None, *, prefill_tokens: int = PREFILL_TOKENS) -> Serving:
         """Return a thread that runs what any thread or coroutine submits; see `scheduler`."""
-        return Serving(self.scheduler(slots))
+        return Serving(self.scheduler(slots, prefill_tokens=prefill_tokens))
 
     def _guide(self, schema: str | Mapping[str, Any] | None, grammar: str | None) -> Guide | None:
         if schema is not None and grammar is not None:
@@ -235,6 +239,7 @@ def load(
     output_rows: int = OUTPUT_ROWS,
     slots: int = 1,
     threads: int | None = None,
+    pages: int | None = None,
     tokenizer: str | None = None,
     memory_bytes: int | None = None,
     registry: Registry | None = None,
@@ -244,8 +249,10 @@ def load(
     A text may also be the name of a model on the hub, `ORG/NAME`, as on the command line: it is
     taken from the hub's cache, and pulled where it is not there. A Path is a path.
 
-    `backend` "auto" takes the fastest that works here; a named one never falls back. The other
-    options are those of `synapse_core.api.build`.
+    `backend` "auto" takes the fastest that works here; a named one never falls back. `pages`
+    bounds the memory of keys and values, in pages of 64 positions: less than all slots would take
+    when they are full, for a `scheduler` that makes do with it. The other options are those of
+    `synapse_core.api.build`.
     """
     registry = registry or default_host()
     chosen = choose_backend(backend, registry)
@@ -263,7 +270,8 @@ def load(
         memory_bytes=memory_bytes,
         tokenizer=tokenizer,
     )
-    return Model(built, chosen.name, chosen.open(built.executable(), threads=threads))
+    session = chosen.open(built.executable(), threads=threads, pages=pages)
+    return Model(built, chosen.name, session)
 
 
 def _place_of(model: str | Path, registry: Registry) -> Path:

@@ -109,6 +109,16 @@ def check_rows(function: FunctionTable, rows: Mapping[str, RowTable], slots: int
             )
 
 
+def known_slot(slot: int, slots: int) -> int:
+    """Return a slot that there is.
+
+    Raises: UsageError.
+    """
+    if not 0 <= slot < slots:
+        raise UsageError(f"slot {slot}: the program was planned for {slots}")
+    return slot
+
+
 def _take(function: FunctionTable, port: Port, inputs: Mapping[str, np.ndarray]) -> np.ndarray:
     if port.name not in inputs:
         raise UsageError(f"function {function.name!r} needs input {port.name!r}")

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Protocol
 
 import attrs
 
+from synapse_core.backends.pages import PageCounts
 from synapse_core.graph import Graph
 from synapse_core.ops import Op, RowTable
 from synapse_core.program import Program
@@ -43,16 +44,28 @@ class Session(Protocol):
         without (`outputs`) is counted by its inputs. The calls of a slot follow each other by
         position: a smaller position than before truncates the KV cache, position 0 begins anew.
 
-        Raises: UsageError when a row, slot, position or id is out of bounds; nothing has run then.
+        Raises: UsageError when a row, slot, position or id is out of bounds, OutOfPages when no
+        page is left for one; nothing has run then.
         """
         ...
 
-    def copy_state(self, source: int, target: int) -> None:
-        """Make slot `target` remember what slot `source` does."""
+    def copy_state(self, source: int, target: int, positions: int | None = None) -> None:
+        """Make slot `target` remember what slot `source` does, or its first positions only.
+
+        They share their pages: one that either writes to later is copied then. Of a slot to itself,
+        it forgets what comes after the positions, and the pages of that are free.
+
+        Raises: UsageError for more positions than the source has seen; for fewer, but not for
+        none, where it cannot go back, that is where a state is recurrent or has a window.
+        """
         ...
 
     def release(self, slot: int) -> None:
-        """Forget a slot and free its pages."""
+        """Forget a slot and free the pages that no other slot shares."""
+        ...
+
+    def page_counts(self) -> list[PageCounts]:
+        """Count the pages of keys and values, by group; none where no state has any."""
         ...
 
     @property
@@ -77,7 +90,7 @@ class Session(Protocol):
         """Make a slot remember what was saved; what it knew before is forgotten.
 
         Raises: UsageError when the parts are not as long as those of so many positions, or there
-        is no such slot or position; the slot is untouched then.
+        is no such slot or position, and the slot is untouched then; OutOfPages, and it is empty.
         """
         ...
 
@@ -103,11 +116,16 @@ class Backend(Protocol):
         """Say why it cannot work on this machine, or None when it can."""
         ...
 
-    def open(self, executable: Executable, *, threads: int | None = None) -> Session:
+    def open(
+        self, executable: Executable, *, threads: int | None = None, pages: int | None = None
+    ) -> Session:
         """Open a model. `threads` None: as many as there are usable cores.
 
-        Raises: Unavailable naming the op when one has no kernel here; ProgramError when the
-        runtime refuses the program.
+        `pages` bounds the pages of keys and values, those of each window; None: as many as all
+        slots have when they are full.
+
+        Raises: UsageError for a bound below 1; Unavailable naming the op when one has no kernel
+        here; ProgramError when the runtime refuses the program.
         """
         ...
 

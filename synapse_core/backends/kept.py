@@ -1,4 +1,4 @@
-"""What saving and loading a slot's states refuses, the same in every backend."""
+"""What saving, loading and copying a slot's states refuse, the same in every backend."""
 
 from __future__ import annotations
 
@@ -21,6 +21,19 @@ def check_saved(slot: int, positions: int, seen: int, goes_back: bool) -> None:
     if positions < seen and not goes_back:
         raise UsageError(
             f"slot {slot} has seen {seen} positions and cannot go back to {positions}: save all"
+        )
+
+
+def check_copied(slot: int, positions: int, seen: int, goes_back: bool) -> None:
+    """Refuse to copy what a slot does not know.
+
+    Raises: UsageError; see `Session.copy_state`.
+    """
+    if not 0 <= positions <= seen:
+        raise UsageError(f"slot {slot} has seen {seen} positions; {positions} cannot be copied")
+    if 0 < positions < seen and not goes_back:
+        raise UsageError(
+            f"slot {slot} has seen {seen} positions and cannot go back to {positions}: copy all"
         )
 
 

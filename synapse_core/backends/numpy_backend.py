@@ -13,14 +13,15 @@ from collections.abc import Mapping, Sequence
 import attrs
 import numpy as np
 
-from synapse_core.backends.calls import check_ids, check_rows, count_rows, take_inputs
+from synapse_core.backends.calls import check_ids, check_rows, count_rows, known_slot, take_inputs
 from synapse_core.backends.contract import Executable
-from synapse_core.backends.kept import check_loaded, check_parts, check_saved
+from synapse_core.backends.kept import check_copied, check_loaded, check_parts, check_saved
 from synapse_core.backends.numpy_states import RecurrentState, State, make_state
 from synapse_core.backends.numpy_steps import Step, steps_of_graph, steps_of_program
+from synapse_core.backends.pages import PageCounts, PageTable, hold_pages, page_tables
 from synapse_core.errors import UsageError
 from synapse_core.ops import OperandType, RowTable, Space, StateType, TensorType
-from synapse_core.program import FunctionTable, functions_of, header_of
+from synapse_core.program import FunctionTable, Tables, functions_of, header_of
 
 
 @attrs.frozen
@@ -34,15 +35,19 @@ class NumpyBackend:
         """Numpy is always there."""
         return None
 
-    def open(self, executable: Executable, *, threads: int | None = None) -> NumpySession:
-        """Open a model; `threads` is numpy's own matter."""
+    def open(
+        self, executable: Executable, *, threads: int | None = None, pages: int | None = None
+    ) -> NumpySession:
+        """Open a model; `threads` is numpy's own matter, `pages` are counted as if there were."""
         functions = functions_of(executable.program)
         if executable.graph is not None:
             steps = steps_of_graph(executable.graph, executable.find_op)
         else:
             steps = steps_of_program(executable.program, functions, executable.find_op)
         slots = int(header_of(executable.program.image)["max_slots"])
-        return NumpySession(functions, steps, self.truth, _kv_type(executable, self.truth), slots)
+        groups = page_tables(Tables.of(executable.program.image), functions, slots, pages)
+        kv = _kv_type(executable, self.truth)
+        return NumpySession(functions, steps, self.truth, kv, slots, groups)
 
 
 @attrs.define
@@ -54,6 +59,7 @@ class NumpySession:
     truth: bool
     kv: str
     slots: int
+    groups: list[PageTable]
     states: dict[str, State] = attrs.field(factory=dict)
     counts: dict[int, int] = attrs.field(factory=dict)
 
@@ -88,17 +94,33 @@ class NumpySession:
                     self.counts[slot] = first + count
         return {port.name: tensors[port.tensor] for port in table.outputs}
 
-    def copy_state(self, source: int, target: int) -> None:
-        """Make slot `target` remember what slot `source` does."""
+    def copy_state(self, source: int, target: int, positions: int | None = None) -> None:
+        """Make a slot remember what another does; see `Session.copy_state`."""
+        seen = self.counts.get(known_slot(source, self.slots), 0)
+        kept = seen if positions is None else positions
+        check_copied(source, kept, seen, self._goes_back)
+        known_slot(target, self.slots)
+        if not kept:
+            self.release(target)
+            return
         for state in self.states.values():
-            state.copy(source, target)
-        self.counts[target] = self.counts.get(source, 0)
+            state.copy(source, target, kept)
+        for group in self.groups:
+            group.share(source, target, kept)
+        self.counts[target] = kept
 
     def release(self, slot: int) -> None:
         """Forget a slot."""
+        known_slot(slot, self.slots)
         for state in self.states.values():
             state.forget(slot)
+        for group in self.groups:
+            group.release(slot)
         self.counts.pop(slot, None)
+
+    def page_counts(self) -> list[PageCounts]:
+        """Count the pages that keys and values would lie in."""
+        return [group.counts() for group in self.groups]
 
     @property
     def state_form(self) -> str:
@@ -107,10 +129,8 @@ class NumpySession:
 
     def save_state(self, slot: int, positions: int) -> list[np.ndarray]:
         """Return what a slot remembers; see `Session.save_state`."""
-        types = self._state_types()
-        goes_back = all(t.kind != "recurrent" and not t.window for t in types.values())
-        check_saved(slot, positions, self.counts.get(slot, 0), goes_back)
-        return [self.states[name].save(slot, positions) for name in types]
+        check_saved(slot, positions, self.counts.get(slot, 0), self._goes_back)
+        return [self.states[name].save(slot, positions) for name in self._state_types()]
 
     def load_state(self, slot: int, positions: int, parts: Sequence[np.ndarray]) -> None:
         """Make a slot remember what was saved; see `Session.load_state`."""
@@ -119,9 +139,16 @@ class NumpySession:
         most = max((p for f in self.functions.values() for p in f.max_position.values()), default=0)
         check_loaded(slot, self.slots, positions, most)
         check_parts(parts, [state.saved_bytes(positions) for state in new.values()])
+        self.release(slot)
+        hold_pages(self.groups, slot, positions)
         for (name, state), part in zip(new.items(), parts, strict=True):
             self.states.setdefault(name, state).load(slot, positions, part)
         self.counts[slot] = positions
+
+    @property
+    def _goes_back(self) -> bool:
+        types = self._state_types().values()
+        return all(type.kind != "recurrent" and not type.window for type in types)
 
     def _state_types(self) -> dict[str, StateType]:
         found = [_states_in(steps) for steps in self.steps.values()]
@@ -135,7 +162,7 @@ class NumpySession:
     def _begin(
         self, table: FunctionTable, steps: tuple[Step, ...], rows: Mapping[str, RowTable]
     ) -> None:
-        """Check that each slot goes on where it stopped, and clear those that begin anew."""
+        """Check that slots go on where they stopped; take pages; clear those that begin anew."""
         states = _states_in(steps)
         for type in states.values():
             if type.name not in self.states:
@@ -148,8 +175,13 @@ class NumpySession:
                     raise UsageError(
                         f"slot {slot} of {name!r} begins at position {first}, it has seen {seen}"
                     )
-                if first == 0:
-                    self._reset(states, slot)
+        runs = [run for table in rows.values() for run in runs_of(table)] if states else []
+        for slot, first, count in runs:
+            for group in self.groups:
+                group.reserve(slot, first, first + count, lambda page, new: None)
+        for slot, first, _ in runs:
+            if first == 0:
+                self._reset(states, slot)
 
     def _reset(self, states: Mapping[str, StateType], slot: int) -> None:
         for name in states:

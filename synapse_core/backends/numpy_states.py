@@ -33,11 +33,9 @@ class KvState:
         k, v = self.slots[slot]
         return k[:end], v[:end]
 
-    def copy(self, source: int, target: int) -> None:
-        """Make slot `target` remember what `source` does."""
-        self.forget(target)
-        if source in self.slots:
-            self.slots[target] = self.slots[source]
+    def copy(self, source: int, target: int, positions: int) -> None:
+        """Make slot `target` remember what `source` does of its first positions."""
+        self.slots[target] = self.keys_values(source, positions)
 
     def forget(self, slot: int) -> None:
         """Forget a slot."""
@@ -75,8 +73,8 @@ class RecurrentState:
             self.slots[slot] = np.zeros(self.type.width, dtype=np.float32)
         return self.slots[slot]
 
-    def copy(self, source: int, target: int) -> None:
-        """Make slot `target` remember what `source` does."""
+    def copy(self, source: int, target: int, positions: int) -> None:
+        """Make slot `target` remember what `source` does, all of it."""
         self.slots[target] = self.memory(source).copy()
 
     def forget(self, slot: int) -> None:

@@ -77,6 +77,7 @@ def bench(
         with loaded:
             sizes = sizes_of(loaded, prompt_tokens, count)
             speeds = measure(loaded, sizes["prompt_tokens"], sizes["tokens"])
+            sizes["kv_pages"] = [counts.as_dict() for counts in loaded.session.page_counts()]
         runs.append(speeds | {"load_s": load_s})
     medians = {key: statistics.median(run[key] for run in runs) for key in MEASURED}
     spread = {
@@ -100,7 +101,9 @@ def bench(
     if as_json:
         print_json(report)
         return
-    stated = {key: report[key] for key in report if key not in (*MEASURED, "spread", "runs")}
+    stated = {
+        key: report[key] for key in report if key not in (*MEASURED, "kv_pages", "spread", "runs")
+    }
     print_table(["what", "value"], [[key, value] for key, value in stated.items()])
     rows = [[key, *(f"{v:.4g}" for v in (medians[key], *spread[key]))] for key in MEASURED]
     print_table(["measured", "median", "least", "most"], rows)

@@ -53,6 +53,7 @@ def inspect(
         "arena_bytes": needs.arena,
         "total_bytes": needs.total,
     }
+    report["kv_page_bytes"] = needs.kv_page
     if as_json:
         print_json(report)
     elif memory:

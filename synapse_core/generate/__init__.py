@@ -24,7 +24,7 @@ from synapse_core.generate.prompt_cache import PromptCache
 from synapse_core.generate.readers import TokenizerReader, claiming_readers, reader_files
 from synapse_core.generate.request import Request
 from synapse_core.generate.sampler import Greedy, Random, Sampler, make_sampler
-from synapse_core.generate.scheduler import Scheduler
+from synapse_core.generate.scheduler import PREFILL_TOKENS, Scheduler
 from synapse_core.generate.sentencepiece_model import assets_of_sentencepiece
 from synapse_core.generate.serving import Answer, Serving
 from synapse_core.generate.settings import Settings, settings_of
@@ -39,6 +39,7 @@ __all__ = [
     "HOST_KEY",
     "LENGTH",
     "OVERFLOWS",
+    "PREFILL_TOKENS",
     "SINKS",
     "STOPPED",
     "STOP_STRING",

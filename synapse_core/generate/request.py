@@ -16,7 +16,8 @@ from synapse_core.generate.loop import STOPPED, Generation
 class Request:
     """An answer on its way in a scheduler. `on_piece` gets its text, `on_end` comes once, last.
 
-    `error` is what ended it, where that was none of the usual reasons of `generation.reason`.
+    `error` is what ended it, where that was none of the usual reasons of `generation.reason`;
+    `turn` says when it was submitted.
     """
 
     generation: Generation
@@ -25,6 +26,7 @@ class Request:
     error: Exception | None = None
     is_done: bool = False
     is_cancelled: bool = False
+    turn: int = 0
     seen: list[int] = attrs.field(init=False)
     _text: AnswerText | None = attrs.field(init=False)
     _ends: frozenset[int] = attrs.field(init=False)

@@ -22,6 +22,7 @@ from synapse_core.testing.agreement import (
 )
 from synapse_core.testing.case import Case
 from synapse_core.testing.contracts import backend as contracts
+from synapse_core.testing.contracts import backend_pages
 from synapse_core.testing.contracts.backend import CORPUS, TOYS
 
 __all__ = [
@@ -78,6 +79,14 @@ class BackendContract:
     def test_smaller_position_truncates(self, backend: Backend) -> None:
         """Going back to a position forgets what came after."""
         contracts.require_smaller_position_truncates(backend)
+
+    def test_shared_pages_are_copied_before_they_are_written(self, backend: Backend) -> None:
+        """Slots that share pages give the bits of slots that computed all by themselves."""
+        backend_pages.require_shared_pages_apart(backend)
+
+    def test_pages_run_out_by_name(self, backend: Backend) -> None:
+        """With all pages in use nothing runs, and a released one serves again."""
+        backend_pages.require_pages_run_out_by_name(backend)
 
     @pytest.mark.parametrize("name", contracts.BAD_CALLS)
     def test_bad_call_is_refused(self, backend: Backend, name: str) -> None:

@@ -32,8 +32,11 @@ def toys(scan: Op) -> tuple[Case, ...]:
     )
 
 
-def causal_decoder(format: str = "f32", kv: str = "f16") -> Case:
-    """Two blocks with grouped queries, qk-norm, rope, a window in the second, a tied head."""
+def causal_decoder(format: str = "f32", kv: str = "f16", window: int = 5) -> Case:
+    """Two blocks with grouped queries, qk-norm, rope, a window in the second, a tied head.
+
+    Window 0: none.
+    """
     vocabulary, width, heads, kv_heads, hidden = 67, 64, 4, 2, 96
     head_dim = 32 if kv == "q8_0" else 16
     g = GraphBuilder(finder())
@@ -46,10 +49,10 @@ def causal_decoder(format: str = "f32", kv: str = "f16") -> Case:
     x = f.op("embedding", ids, table)
     frequencies = (10000.0 ** (-np.arange(0, head_dim, 2) / head_dim)).astype(np.float32)
     inv_freq = g.constant("rope", frequencies)
-    for layer, window in enumerate((0, 5)):
+    for layer, behind in enumerate((0, window)):
         s = w / f"layers.{layer}"
         state = g.state(
-            StateType(f"kv.{layer}", "kv", kv_heads * head_dim, kv_heads * head_dim, window)
+            StateType(f"kv.{layer}", "kv", kv_heads * head_dim, kv_heads * head_dim, behind)
         )
         h = f.op("rmsnorm", x, s.vector("norm1", width), eps=1e-6)
         turned = {}
@@ -71,8 +74,8 @@ def causal_decoder(format: str = "f32", kv: str = "f16") -> Case:
             heads=heads,
             kv_heads=kv_heads,
             head_dim=head_dim,
-            mask="window" if window else "causal",
-            window=window,
+            mask="window" if behind else "causal",
+            window=behind,
         )
         x = f.op("add", x, f.linear(a, s.matrix("o", width, heads * head_dim)))
         h = f.op("rmsnorm", x, s.vector("norm2", width), eps=1e-6)

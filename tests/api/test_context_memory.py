@@ -27,3 +27,18 @@ def test_pages_of_a_full_context_take_what_is_stated(
         stated = estimate(model.program).kv
         assert sum(pool.size for pool in model.session.pools) == stated
     assert stated == -(-positions // 64) * 64 * 2 * HEAD_BYTES[kv]
+
+
+@pytest.mark.parametrize("pages", [5, 1000])
+def test_a_limit_of_pages_bounds_the_memory(tmp_path: Path, pages: int) -> None:
+    pytest.importorskip("synapse_backend_cpu")
+    folder = probe(tmp_path / "m")
+    options = {"backend": "cpu", "context": 200, "slots": 3, "rows": 100, "threads": 1}
+    with load(folder, **options, pages=pages) as model:
+        model.decoder.prefill(asked(200, 5, 0))
+        (counts,) = model.session.page_counts()
+        assert (counts.limit, counts.used) == (min(pages, 3 * 4), 4)
+        stated = estimate(model.program, pages=pages)
+        assert (stated.kv_page, stated.kv) == (counts.page_bytes, counts.limit * counts.page_bytes)
+        pools = sum(pool.size for pool in model.session.pools)
+        assert counts.used * counts.page_bytes <= pools <= stated.kv

@@ -21,9 +21,9 @@ class Fault:
 _SEES_THE_CALL = """gate = project("gate")
         sizes = {"heads": self.heads, "kv_heads": self.heads, "head_dim": self.head_dim}
         gate = g.op("attention", gate, gate, gate, None, mask="causal", scale=1.0, **sizes)"""
-_RAN = "return NumpyBackend(truth=False).open(own, threads=threads)"
+_RAN = "return NumpyBackend(truth=False).open(own, threads=threads, pages=pages)"
 _SESSION = """
-        session = NumpyBackend(truth=False).open(own, threads=threads)
+        session = NumpyBackend(truth=False).open(own, threads=threads, pages=pages)
 
         class Other:
             calls = 0
@@ -35,8 +35,12 @@ _SESSION = """
 
         return Other()"""
 _FORGETS = _SESSION.format(
-    methods="""            def copy_state(self, source, target):
+    methods="""            def copy_state(self, source, target, positions=None):
                 pass"""
+)
+_COPIES_ALL = _SESSION.format(
+    methods="""            def copy_state(self, source, target, positions=None):
+                session.copy_state(source, target)"""
 )
 _LOADS_LESS = _SESSION.format(
     methods="""            def load_state(self, slot, positions, parts):
@@ -552,6 +556,22 @@ FAULTS = (
         _RAN,
         _REMEMBERS,
         "a slot set back to position 10 remembers more than 10",
+    ),
+    Fault(
+        "backend",
+        "shared pages are copied before they are written",
+        "backend.py",
+        _RAN,
+        _COPIES_ALL,
+        "a slot that remembers 70 positions went on at position 75",
+    ),
+    Fault(
+        "backend",
+        "pages run out by name",
+        "backend.py",
+        _RAN,
+        _RAN.replace(", pages=pages", ", pages=pages and pages + 1"),
+        "a fourth page was given",
     ),
     Fault(
         "backend",

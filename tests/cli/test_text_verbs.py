@@ -220,6 +220,7 @@ def test_inspect_tells_a_model_from_its_headers(synapse: Run, folder: Path) -> N
     assert report["functions"]["forward"]["outputs"]["logits"].startswith("outputs × 512")
     memory = report["memory"]
     assert memory["total_bytes"] == sum(n for k, n in memory.items() if k != "total_bytes")
+    assert memory["kv_bytes"] == 512 // 64 * report["kv_page_bytes"]
     smaller = json.loads(synapse("inspect", folder, "--json", "--format", "int8").stdout)["memory"]
     assert smaller["weights_bytes"] < memory["weights_bytes"] / 3
     assert "MB" in synapse("inspect", folder, "--memory").stdout

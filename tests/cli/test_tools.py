@@ -356,6 +356,10 @@ def test_bench_states_sizes_and_spread(synapse: Run, folder: Path) -> None:
     assert (report["prompt_tokens"], report["tokens"], report["context"]) == (8, 4, 512)
     # 5 layers of 4 kv heads of 8, k and v, 512 positions of 4 bytes
     assert report["kv_bytes"] == 5 * 2 * 4 * 8 * 512 * 4
+    (pages,) = report["kv_pages"]
+    assert pages["limit"] * pages["page_bytes"] == report["kv_bytes"]
+    assert 0 < pages["used"] == pages["limit"] - pages["free"]
+    assert pages["shared"] == 0
     assert report["weights_bytes"] >= 4 * report["parameters"]
     assert len(report["runs"]) == 3
     for key in ("prefill_tok_s", "decode_tok_s", "load_s"):

@@ -8,11 +8,13 @@ import attrs
 import numpy as np
 import pytest
 
+from synapse_core.backends import PageCounts, PageTable
 from synapse_core.errors import UsageError
 from synapse_core.generate import Decoder, SpecialTokens, TextPorts
 from synapse_core.ops import RowTable
 
 VOCABULARY = 32
+SLOTS = 16
 
 
 @attrs.define
@@ -23,6 +25,7 @@ class ToySession:
     calls: list[int] = attrs.field(factory=list)
     fails: bool = False
     recurrent: bool = False
+    pages: PageTable = attrs.field(factory=lambda: PageTable.of(0, 8, SLOTS, 64))
 
     def run(
         self, function: str, inputs: Mapping[str, np.ndarray], rows: Mapping[str, RowTable]
@@ -30,6 +33,9 @@ class ToySession:
         ids, table = inputs["ids"][:, 0], rows["tokens"]
         if self.fails:
             raise UsageError("the toy fails")
+        for slot in dict.fromkeys(table.slot.tolist()):
+            positions = table.position[table.slot == slot]
+            self.pages.reserve(slot, positions[0], positions[-1] + 1, lambda page, new: None)
         self.calls.append(len(ids))
         logits = []
         for id, slot, position in zip(ids, table.slot, table.position, strict=True):
@@ -41,11 +47,20 @@ class ToySession:
             logits.append(toy_logits(seen))
         return {"logits": np.stack(logits)[inputs["index"][:, 0]]}
 
-    def copy_state(self, source: int, target: int) -> None:
-        self.memory[target] = list(self.memory[source])
+    def copy_state(self, source: int, target: int, positions: int | None = None) -> None:
+        seen = self.memory[source]
+        count = len(seen) if positions is None else positions
+        assert count <= len(seen), "more than there is"
+        assert not self.recurrent or count == len(seen), "half of a recurrent slot"
+        self.memory[target] = seen[:count]
+        self.pages.share(source, target, count)
 
     def release(self, slot: int) -> None:
         self.memory.pop(slot, None)
+        self.pages.release(slot)
+
+    def page_counts(self) -> list[PageCounts]:
+        return [self.pages.counts()]
 
     def close(self) -> None:
         self.memory.clear()
@@ -64,6 +79,7 @@ def toy_decoder(
     rewinds: bool = True,
     recurrent: bool = False,
     spare: int | None = None,
+    pages: int | None = None,
 ) -> Decoder:
     ports = TextPorts(
         function="forward",
@@ -75,7 +91,8 @@ def toy_decoder(
         most_outputs=most_outputs,
         positions=positions,
     )
-    session = ToySession(recurrent=recurrent)
+    table = PageTable.of(0, 8, SLOTS, positions, pages)
+    session = ToySession(recurrent=recurrent, pages=table)
     return Decoder(session, ports, rewinds and not recurrent, 0, recurrent, spare)
 
 

@@ -116,7 +116,7 @@ def test_a_failed_copy_ends_its_own_request_only(toy, monkeypatch) -> None:
     while not first.generation.tokens:
         scheduler.step()
 
-    def fails(session: object, source: int, target: int) -> None:
+    def fails(session: object, source: int, target: int, positions: int) -> None:
         raise MemoryError("no room")
 
     monkeypatch.setattr(type(decoder.session), "copy_state", fails)

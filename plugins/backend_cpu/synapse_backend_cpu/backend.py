@@ -33,6 +33,8 @@ class CpuBackend:
         code = ARITHMETICS.index(arith)
         return packed_bytes(format_named(format).code, code, rows, cols)
 
-    def open(self, executable: Executable, *, threads: int | None = None) -> CpuSession:
+    def open(
+        self, executable: Executable, *, threads: int | None = None, pages: int | None = None
+    ) -> CpuSession:
         """Open a model; see `synapse_core.backends.Backend.open`."""
-        return CpuSession.open(executable, threads)
+        return CpuSession.open(executable, threads, pages)

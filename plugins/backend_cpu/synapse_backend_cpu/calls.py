@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
 from typing import NamedTuple
 
 import attrs
 import numpy as np
 
-from synapse_backend_cpu.pages import PageTable
-from synapse_core.backends import count_rows, take_inputs
+from synapse_core.backends import PageTable, count_rows, take_inputs
 from synapse_core.errors import UsageError
 from synapse_core.ops import RowTable
 from synapse_core.program import FunctionTable
@@ -77,28 +77,26 @@ class HostCall:
             shape = self.counts[space.base] * space.multiple, port.type.cols
             yield port.name, int(self.table.tensors[port.tensor]["offset"]), shape
 
-    def reserve_pages(self, groups: Sequence[PageTable], seen: np.ndarray) -> None:
+    def reserve_pages(
+        self,
+        groups: Sequence[PageTable],
+        seen: np.ndarray,
+        copy: Callable[[int, int, int], None],
+    ) -> None:
         """Hand out the pages that the call writes; `seen` (slots,) counts each slot's positions.
 
-        A run that is out of bounds gets none, and the runtime says why.
+        `copy(group, page, new)` copies one that another slot shares. A run that is out of bounds
+        gets none, and the runtime says why.
+
+        Raises: OutOfPages; every slot remembers what it did.
         """
         for name, row_table in self.rows.items():
             bound = self.table.max_position.get(name, 0)
             for slot, first, end in _spans(row_table):
                 if not (0 <= slot < len(seen) and 0 <= first < end <= bound):
                     continue
-                for group in groups if first <= seen[slot] else ():
-                    group.reserve(slot, first, end)
-
-
-def known_slot(slot: int, slots: int) -> int:
-    """Return a slot that there is.
-
-    Raises: UsageError.
-    """
-    if not 0 <= slot < slots:
-        raise UsageError(f"slot {slot}: the program was planned for {slots}")
-    return slot
+                for number, group in enumerate(groups) if first <= seen[slot] else ():
+                    group.reserve(slot, first, end, partial(copy, number))
 
 
 def _narrow(values: np.ndarray) -> np.ndarray:

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 import attrs
 import numpy as np
 
-from synapse_backend_cpu.pages import PageTable
+from synapse_core.backends import PageTable, first_row
 from synapse_core.formats import format_named
 from synapse_core.program import KV_CODES, PAGE_ROWS, STATE_KV, Tables
 
@@ -98,6 +98,6 @@ def kept_states(tables: Tables) -> list[KeptState]:
     return [KeptState.of(record) for record in tables.states]
 
 
-def first_row(positions: int, window: int) -> int:
-    """Return the first row that a call at position `positions` sees."""
-    return max(0, positions - window + 1) if window else 0
+def goes_back(kept: Sequence[KeptState], groups: Sequence[PageTable]) -> bool:
+    """Whether a slot can forget its last positions only: nothing is recurrent or has a window."""
+    return all(state.is_kv for state in kept) and not any(group.window for group in groups)

@@ -10,16 +10,26 @@ from typing import Any
 import attrs
 import numpy as np
 
-from synapse_backend_cpu.calls import HostCall, known_slot
+from synapse_backend_cpu.calls import HostCall
 from synapse_backend_cpu.errors import call_error, open_error
-from synapse_backend_cpu.kept import KeptState, first_row, kept_states, saved_sizes
+from synapse_backend_cpu.kept import KeptState, goes_back, kept_states, saved_sizes
 from synapse_backend_cpu.memory import lazy_zeros
 from synapse_backend_cpu.native.declarations import declarations
 from synapse_backend_cpu.native.kernels import kernel_pointers
 from synapse_backend_cpu.native.library import library_path, runtime, tier
 from synapse_backend_cpu.packing import pack
-from synapse_backend_cpu.pages import PageTable, page_tables
-from synapse_core.backends import Executable, check_loaded, check_parts, check_saved
+from synapse_core.backends import (
+    Executable,
+    PageCounts,
+    PageTable,
+    check_copied,
+    check_loaded,
+    check_parts,
+    check_saved,
+    hold_pages,
+    known_slot,
+    page_tables,
+)
 from synapse_core.errors import Unavailable
 from synapse_core.ops import RowTable
 from synapse_core.program import (
@@ -62,7 +72,9 @@ class CpuSession:
     _finalizer: Any = None
 
     @classmethod
-    def open(cls, executable: Executable, threads: int | None) -> CpuSession:
+    def open(
+        cls, executable: Executable, threads: int | None, pages: int | None = None
+    ) -> CpuSession:
         """Validate the program and set its memory out; raises as `Backend.open`."""
         ffi, library = declarations(), runtime()
         program = executable.program
@@ -74,7 +86,7 @@ class CpuSession:
         functions = functions_of(program)
         header = header_of(image)
         slots, slot_bytes = int(header["max_slots"]), int(header["slot_bytes"])
-        groups = page_tables(tables, functions, slots)
+        groups = page_tables(tables, functions, slots, pages)
         alone = threads is None
         threads = threads or usable_cores()
         packed = pack(native, program, tables, threads)
@@ -123,7 +135,7 @@ class CpuSession:
         keep: list[Any] = []
         call = ffi.new("syn_call *")
         call.function = host.table.index
-        host.reserve_pages(self.groups, self.counts)
+        host.reserve_pages(self.groups, self.counts, self._copy_page)
         self._fill_rows(call, host, keep)
         self._fill_pages(call, keep)
         self._fill_memory(call, host.table, keep)
@@ -144,30 +156,32 @@ class CpuSession:
         rows = max(host.counts.values(), default=0)
         return self._alone and self._numbers * rows < SMALL_CALL
 
-    def copy_state(self, source: int, target: int) -> None:
-        """Make slot `target` remember what slot `source` does."""
-        if source == target:
-            return
+    def copy_state(self, source: int, target: int, positions: int | None = None) -> None:
+        """Share a slot's pages; see `synapse_core.backends.Session.copy_state`."""
+        seen = int(self.counts[known_slot(source, len(self.counts))])
+        kept = seen if positions is None else positions
+        check_copied(source, kept, seen, goes_back(self.kept, self.groups))
         ffi = declarations()
         runtime().syn_state_copy(
             self._native,
             ffi.from_buffer("uint8_t *", self.slots),
             ffi.from_buffer("uint32_t *", self.counts),
-            known_slot(source, len(self.counts)),
+            source,
             known_slot(target, len(self.counts)),
         )
-        for number, group in enumerate(self.groups):
-            pairs = group.copied(source, target)
-            pool = self._pool_of(number)
-            for old, new in pairs:
-                size = group.page_bytes
-                pool[new * size : (new + 1) * size] = pool[old * size : (old + 1) * size]
+        for group in self.groups:
+            group.share(source, target, kept)
+        self.counts[target] = kept
 
     def release(self, slot: int) -> None:
         """Forget a slot and free its pages."""
         self.counts[known_slot(slot, len(self.counts))] = 0
         for group in self.groups:
             group.release(slot)
+
+    def page_counts(self) -> list[PageCounts]:
+        """Count the pages of keys and values; see `synapse_core.backends.Session.page_counts`."""
+        return [group.counts() for group in self.groups]
 
     @property
     def state_form(self) -> str:
@@ -177,10 +191,7 @@ class CpuSession:
     def save_state(self, slot: int, positions: int) -> list[np.ndarray]:
         """Return what a slot remembers; see `synapse_core.backends.Session.save_state`."""
         seen = int(self.counts[known_slot(slot, len(self.counts))])
-        goes_back = all(state.is_kv for state in self.kept) and not any(
-            group.window for group in self.groups
-        )
-        check_saved(slot, positions, seen, goes_back)
+        check_saved(slot, positions, seen, goes_back(self.kept, self.groups))
         parts = []
         for state in self.kept:
             if state.is_kv:
@@ -196,8 +207,7 @@ class CpuSession:
         check_loaded(slot, len(self.counts), positions, most)
         check_parts(parts, saved_sizes(self.kept, self.groups, positions))
         self.release(slot)
-        for group in self.groups:
-            group.reserve(slot, first_row(positions, group.window), positions)
+        hold_pages(self.groups, slot, positions)
         for state, part in zip(self.kept, parts, strict=True):
             if state.is_kv:
                 group, pool = self.groups[state.group], self._pool_of(state.group)
@@ -241,11 +251,15 @@ class CpuSession:
             pages.table = ffi.from_buffer("uint32_t *", group.table)
             keep += [pool, group.table]
 
+    def _copy_page(self, number: int, page: int, new: int) -> None:
+        pool, size = self._pool_of(number), self.groups[number].page_bytes
+        pool[new * size : (new + 1) * size] = pool[page * size : (page + 1) * size]
+
     def _pool_of(self, number: int) -> np.ndarray:
         """Return a group's pool, grown where it cannot hold all the pages handed out."""
         group, pool = self.groups[number], self.pools[number]
         if group.pages * group.page_bytes > pool.size:
-            most = min(max(4, group.pages * 3 // 2), group.table.size)
+            most = min(max(4, group.pages * 3 // 2), group.limit)
             grown = aligned_zeros(max(group.pages, most) * group.page_bytes)
             grown[: pool.size] = pool
             self.pools[number] = grown
@@ -272,8 +286,8 @@ def usable_cores() -> int:
 
 
 def _pool(group: PageTable) -> np.ndarray:
-    """Return room for all pages that a group's slots may have; none where it must grow instead."""
-    pool = lazy_zeros(group.table.size * group.page_bytes) if group.table.size else None
+    """Return room for all pages that a group may have; none where it must grow instead."""
+    pool = lazy_zeros(group.limit * group.page_bytes) if group.limit else None
     return aligned_zeros(0) if pool is None else pool
 
 

@@ -20,6 +20,7 @@ from synapse_core.testing.agreement import (
     worst_error,
 )
 from synapse_core.testing.case import Case, rows
+from synapse_core.testing.contracts import backend_pages
 from synapse_core.testing.contracts.contract import Contract, Skipped, Subject, contract, require
 from synapse_core.testing.corpus import corpus
 from synapse_core.testing.toys import causal_decoder, image_encoder, two_towers, window_predictor
@@ -269,6 +270,18 @@ def smaller_position_truncates(subject: Subject) -> None:
 
 
 @contract
+def shared_pages_are_copied_before_they_are_written(subject: Subject) -> None:
+    """See `backend_pages.require_shared_pages_apart`."""
+    backend_pages.require_shared_pages_apart(backend_of(subject))
+
+
+@contract
+def pages_run_out_by_name(subject: Subject) -> None:
+    """See `backend_pages.require_pages_run_out_by_name`."""
+    backend_pages.require_pages_run_out_by_name(backend_of(subject))
+
+
+@contract
 def bad_calls_are_refused(subject: Subject) -> None:
     """Ids, rows, slots and positions out of bounds."""
     backend = backend_of(subject)
@@ -286,6 +299,8 @@ CONTRACTS: dict[str, tuple[Contract, ...]] = {
         copied_state_goes_on_alike,
         saved_state_goes_on_alike,
         smaller_position_truncates,
+        shared_pages_are_copied_before_they_are_written,
+        pages_run_out_by_name,
         bad_calls_are_refused,
     )
 }

@@ -7,12 +7,22 @@ from typing import NamedTuple
 
 import attrs
 import numpy as np
-from synapse_backend_cpu.calls import HostCall, known_slot
+from synapse_backend_cpu.calls import HostCall
 from synapse_backend_cpu.errors import call_error, open_error
-from synapse_backend_cpu.kept import KeptState, first_row, kept_states, saved_sizes
-from synapse_backend_cpu.pages import PageTable, page_tables
+from synapse_backend_cpu.kept import KeptState, goes_back, kept_states, saved_sizes
 
-from synapse_core.backends import Executable, check_loaded, check_parts, check_saved
+from synapse_core.backends import (
+    Executable,
+    PageCounts,
+    PageTable,
+    check_copied,
+    check_loaded,
+    check_parts,
+    check_saved,
+    hold_pages,
+    known_slot,
+    page_tables,
+)
 from synapse_core.errors import Unavailable
 from synapse_core.ops import RowTable
 from synapse_core.program import FunctionTable, Program, Tables, functions_of, header_of
@@ -56,13 +66,15 @@ class EmulatedBackend:
         """Say which tool is missing, or None."""
         return self.machine.missing()
 
-    def open(self, executable: Executable, *, threads: int | None = None) -> EmulatedSession:
+    def open(
+        self, executable: Executable, *, threads: int | None = None, pages: int | None = None
+    ) -> EmulatedSession:
         """Open a model, on one thread whatever is asked; see `Backend.open`."""
         names = Tables.of(executable.program.image).kernel_names()
         plugin = plugin_of([executable.find_op(name) for name in names])
         memory = GuestMemory(self.machine.start(self.machine.guest.build(plugin)))
         try:
-            return EmulatedSession.open(memory, executable.program)
+            return EmulatedSession.open(memory, executable.program, pages)
         except BaseException:
             memory.machine.close()
             raise
@@ -140,7 +152,9 @@ class EmulatedSession:
     rows_address: int
 
     @classmethod
-    def open(cls, memory: GuestMemory, program: Program) -> EmulatedSession:
+    def open(
+        cls, memory: GuestMemory, program: Program, pages: int | None = None
+    ) -> EmulatedSession:
         """Validate the program there and set its memory out; raises as `Backend.open`."""
         functions = functions_of(program)
         fault = GuestFile(memory, program).open()
@@ -148,7 +162,7 @@ class EmulatedSession:
             raise open_error(fault, program)
         header, tables = header_of(program.image), Tables.of(program.image)
         slots = int(header["max_slots"])
-        groups = page_tables(tables, functions, slots)
+        groups = page_tables(tables, functions, slots, pages)
         scratch = [memory.machine.call("guest_scratch_bytes", f.index) for f in functions.values()]
         sizes = {
             "arena": max(f.arena_bytes for f in functions.values()),
@@ -160,9 +174,10 @@ class EmulatedSession:
             call[name] = memory.take(size), size
         call["counts"] = memory.take(4 * slots)
         for number, group in enumerate(groups):
-            pages = group.table.size  # every slot full: a pool that never grows
-            pool, table = memory.take(pages * group.page_bytes), memory.take(group.table.nbytes)
-            call["pages"][number] = pool, pages, group.table.shape[1], table
+            # a pool that never grows
+            pool = memory.take(group.limit * group.page_bytes)
+            table = memory.take(group.table.nbytes)
+            call["pages"][number] = pool, group.limit, group.table.shape[1], table
         rows = max(sum(f.max_rows.values()) for f in functions.values())
         places = memory.take(CALL.itemsize), memory.take(8 * rows)
         slot_bytes = int(header["slot_bytes"])
@@ -187,7 +202,7 @@ class EmulatedSession:
     ) -> dict[str, np.ndarray]:
         """Run one call; see `synapse_core.backends.Session.run`."""
         host = HostCall.of(self.functions, function, inputs, rows)
-        host.reserve_pages(self.groups, self.counts)
+        host.reserve_pages(self.groups, self.counts, self._copy_page)
         call = self.call.copy()
         call["function"] = host.table.index
         self._put_rows(call, host)
@@ -204,18 +219,20 @@ class EmulatedSession:
             for name, offset, shape in host.outputs()
         }
 
-    def copy_state(self, source: int, target: int) -> None:
-        """Make slot `target` remember what slot `source` does."""
-        if source == target:
-            return
-        source, target = known_slot(source, self.slots), known_slot(target, self.slots)
+    def copy_state(self, source: int, target: int, positions: int | None = None) -> None:
+        """Share a slot's pages; see `synapse_core.backends.Session.copy_state`."""
+        seen = int(self.counts[known_slot(source, self.slots)])
+        kept = seen if positions is None else positions
+        check_copied(source, kept, seen, goes_back(self.kept, self.groups))
         slots, counts = int(self.call["slots"][0]), int(self.call["counts"])
-        self.machine.call("guest_copy_state", slots, counts, source, target)
-        for number, group in enumerate(self.groups):
-            pool, size = int(self.call["pages"][number][0]), group.page_bytes
-            for old, new in group.copied(source, target):
-                page = self.machine.read(pool + old * size, size)
-                self.machine.write(pool + new * size, page)
+        self.machine.call("guest_copy_state", slots, counts, source, known_slot(target, self.slots))
+        for group in self.groups:
+            group.share(source, target, kept)
+        self.memory.put(np.uint32([kept]), counts + 4 * target)
+
+    def _copy_page(self, number: int, page: int, new: int) -> None:
+        pool, size = int(self.call["pages"][number][0]), self.groups[number].page_bytes
+        self.machine.write(pool + new * size, self.machine.read(pool + page * size, size))
 
     def release(self, slot: int) -> None:
         """Forget a slot and free its pages."""
@@ -223,6 +240,10 @@ class EmulatedSession:
         self.memory.put(np.zeros(1, dtype=np.uint32), address)
         for group in self.groups:
             group.release(slot)
+
+    def page_counts(self) -> list[PageCounts]:
+        """Count the pages; see `synapse_core.backends.Session.page_counts`."""
+        return [group.counts() for group in self.groups]
 
     @property
     def state_form(self) -> str:
@@ -232,8 +253,7 @@ class EmulatedSession:
     def save_state(self, slot: int, positions: int) -> list[np.ndarray]:
         """Return what a slot remembers; see `synapse_core.backends.Session.save_state`."""
         seen = int(self.counts[known_slot(slot, self.slots)])
-        windows = any(group.window for group in self.groups)
-        check_saved(slot, positions, seen, not windows and all(s.is_kv for s in self.kept))
+        check_saved(slot, positions, seen, goes_back(self.kept, self.groups))
         parts = []
         for state in self.kept:
             if state.is_kv:
@@ -249,8 +269,7 @@ class EmulatedSession:
         check_loaded(slot, self.slots, positions, most)
         check_parts(parts, saved_sizes(self.kept, self.groups, positions))
         self.release(slot)
-        for group in self.groups:
-            group.reserve(slot, first_row(positions, group.window), positions)
+        hold_pages(self.groups, slot, positions)
         for state, part in zip(self.kept, parts, strict=True):
             if state.is_kv:
                 group, pool = self.groups[state.group], self._pool(state.group)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -19,6 +20,7 @@ from synapse_core.errors import UsageError
 from synapse_core.generate import (
     SINKS,
     ChatTemplate,
+    Chooser,
     Decoder,
     Generation,
     Guesser,
@@ -52,6 +54,7 @@ class Model:
     built: Built
     backend: str
     session: Session
+    _open_chooser: Callable[[int], Chooser | None] = lambda vocabulary: None
     _tokenizer: Tokenizer | None = attrs.field(default=None, init=False)
     _decoder: Decoder | None = attrs.field(default=None, init=False)
 
@@ -85,6 +88,7 @@ class Model:
         """Slot 0 as a language model."""
         if self._decoder is None:
             self._decoder = Decoder.open(self.session, self.built.program)
+            self._decoder.chooser = self._open_chooser(self._decoder.ports.vocabulary)
         return self._decoder
 
     def logits(self, tokens: Iterable[int]) -> np.ndarray:
@@ -191,7 +195,11 @@ class Model:
         count = planned if slots is None else slots
         if not 1 <= count <= planned:
             raise UsageError(f"{count} slots; the model was loaded for 1 to {planned} (slots=)")
-        others = [Decoder.open(self.session, self.program, slot) for slot in range(1, count)]
+        chooser = self.decoder.chooser
+        others = [
+            Decoder.open(self.session, self.program, slot, chooser=chooser)
+            for slot in range(1, count)
+        ]
         return Scheduler([self.decoder, *others])
 
     def serve(self, slots: int | None = None) -> Serving:
@@ -208,6 +216,8 @@ class Model:
 
     def close(self) -> None:
         """Free the model's memory."""
+        if self._decoder is not None and self._decoder.chooser is not None:
+            self._decoder.chooser.close()
         self.session.close()
 
     def __enter__(self) -> Model:
@@ -263,7 +273,8 @@ def load(
         memory_bytes=memory_bytes,
         tokenizer=tokenizer,
     )
-    return Model(built, chosen.name, chosen.open(built.executable(), threads=threads))
+    session = chosen.open(built.executable(), threads=threads)
+    return Model(built, chosen.name, session, partial(Chooser.open, chosen))
 
 
 def _place_of(model: str | Path, registry: Registry) -> Path:

@@ -29,6 +29,16 @@ MOST_IDS = 0xFFFFFF
 # Chances are counted in units of 2^-40; e^-32 is less.
 UNITS, NEGLIGIBLE = 2.0**40, np.float32(32)
 _WORD = 0xFFFFFFFFFFFFFFFF
+# Sizes that make the reference bearable; no number depends on them.
+BLOCK, HEADS = 64, (1024, 16384)
+# Of e^r, highest power first; as in syn_math.h.
+_POLYNOMIAL = [
+    np.float32(c)
+    for c in (
+        1.9875691500e-4, 1.3981999507e-3, 8.3334519073e-3, 4.1665795894e-2, 1.6666665459e-1,
+        5.0000001201e-1,
+    )
+]  # fmt: skip
 
 
 def infer(inputs: Sequence[OperandType], options: Options) -> tuple[TensorType, ...]:
@@ -123,42 +133,69 @@ def choose(level: np.ndarray, settings: np.ndarray) -> int:
 
 def _drawn(behind: np.ndarray, settings: np.ndarray) -> int:
     """Draw an id; `behind` says how far each logit lies behind the top."""
-    temperature, k, p, least = settings[:4]
-    ids = np.flatnonzero(behind <= NEGLIGIBLE * temperature)
-    if 1 <= k < len(ids):
-        kth = np.partition(behind[ids], int(k) - 1)[int(k) - 1]
-        ids = ids[behind[ids] <= kth]
-    ids = ids[np.argsort(behind[ids], kind="stable")]
-    ids = ids[: int(k) if 1 <= k < len(ids) else None]
-    chances = np.fmin(np.fmax(exponential(-behind[ids] / temperature), 0), 1)
+    temperature, wanted, p, least = settings[:4]
+    k = int(wanted) if 1 <= wanted < len(behind) else len(behind)
+    ids = np.flatnonzero(behind <= min(NEGLIGIBLE * temperature, _bound(behind, k)))
+    behind = behind[ids]
+    if k < len(ids):
+        kept = _nearest(behind, k)
+        ids, behind = ids[kept], behind[kept]
+    chances = np.fmin(np.fmax(exponential(-behind / temperature), 0), 1)
     weights = (chances * UNITS).astype(np.uint64)
-    kept = np.ones(len(ids), dtype=bool)
     if p < 1:
         limit = int(weights.sum()) * int(max(p, 0) * np.float32(2**32)) >> 32
-        kept[int(np.searchsorted(np.cumsum(weights), limit, side="right")) + 1 :] = False
+        weights[~_fewest(behind, weights, limit)] = 0
     if least > 0:
-        kept &= chances >= min(least, np.float32(1))
-    weights[~kept] = 0
-    order = np.argsort(ids)
-    sums = np.cumsum(weights[order])
-    bits = draw_bits(word_of(settings[SEED:DRAW]), word_of(settings[DRAW:]))
+        weights[chances < min(least, np.float32(1))] = 0
+    sums = np.cumsum(weights)
+    words = settings[SEED:].tolist()
+    bits = draw_bits(word_of(words[:4]), word_of(words[4:]))
     target = int(sums[-1]) * bits >> 32
-    return int(ids[order][np.searchsorted(sums, np.uint64(target), side="right")])
+    return int(ids[np.searchsorted(sums, np.uint64(target), side="right")])
+
+
+def _bound(behind: np.ndarray, k: int) -> np.float32:
+    """Return a distance within which k ids lie: that of the k-th block of ids, by its nearest."""
+    blocks = len(behind) // BLOCK
+    if k >= blocks:
+        return np.float32(np.inf)
+    nearest = behind[: blocks * BLOCK].reshape(blocks, BLOCK).min(axis=1)
+    return np.partition(nearest, k - 1)[k - 1]  # type: ignore[no-any-return]
+
+
+def _nearest(behind: np.ndarray, k: int) -> np.ndarray:
+    """Return the places of the k nearest in rising order, of equals the first."""
+    last = np.partition(behind, k - 1)[k - 1]
+    kept = behind < last
+    kept[np.flatnonzero(behind == last)[: k - int(kept.sum())]] = True
+    return np.flatnonzero(kept)
+
+
+def _fewest(behind: np.ndarray, weights: np.ndarray, limit: int) -> np.ndarray:
+    """Return which are the fewest nearest whose weights exceed a limit."""
+    kept = np.zeros(len(behind), dtype=bool)
+    for size in (*(size for size in HEADS if size < len(behind)), len(behind)):
+        head = _nearest(behind, size)
+        head = head[np.argsort(behind[head], kind="stable")]
+        sums = np.cumsum(weights[head])
+        if int(sums[-1]) > limit:
+            break
+    kept[head[: int(np.searchsorted(sums, np.uint64(limit), side="right")) + 1]] = True
+    return kept
 
 
 def exponential(x: np.ndarray) -> np.ndarray:
     """Return e^x as every kernel computes it in float32 (`syn_exp`), bit for bit."""
     f32 = np.float32
     rounder = f32(12582912.0)
-    y = np.where(x < f32(89), x, f32(89))
-    y = np.where(y > f32(-104), y, f32(-104)).astype(np.float32)
+    y = np.fmax(np.fmin(x, f32(89)), f32(-104))
     shifted = y * f32(1.44269504) + rounder
     n = shifted.view(np.int32) - rounder.view(np.int32)
     whole = shifted - rounder
     r = (y - whole * f32(0.693359375)) + whole * f32(2.12194440e-4)
-    p = np.full_like(r, f32(1.9875691500e-4))
-    for c in (1.3981999507e-3, 8.3334519073e-3, 4.1665795894e-2, 1.6666665459e-1, 5.0000001201e-1):
-        p = p * r + f32(c)
+    p = np.full_like(r, _POLYNOMIAL[0])
+    for c in _POLYNOMIAL[1:]:
+        p = p * r + c
     p = (p * (r * r) + r) + f32(1)
     half = (n + 256) // 2 - 128
     for part in (half, n - half):
@@ -182,12 +219,12 @@ def halves_of(word: int) -> list[int]:
     return [word >> shift & 0xFFFF for shift in (0, 16, 32, 48)]
 
 
-def word_of(halves: np.ndarray) -> int:
+def word_of(halves: Sequence[float]) -> int:
     """Return the word of 64 bits that four halves are."""
     return sum(half_of(half) << 16 * place for place, half in enumerate(halves))
 
 
-def half_of(number: np.float32) -> int:
+def half_of(number: float) -> int:
     """Return 16 bits that are held as a number; 0 for one that holds none."""
     return int(number) if 0 <= number <= 65535 else 0
 

@@ -144,10 +144,11 @@ static uint64_t share_of(uint64_t mass, uint32_t fraction) {
 
 /* ---- the likeliest ---- */
 
-/* Keep the fewest of the `count` places in `list` whose sum exceeds `limit`, the nearest to the top first, equals in
- * their order; of all others the chance becomes 0. Each counts as much as its chance, or 1. */
-static void cut(const float *behind, float *chance, uint32_t *list, uint32_t count, uint64_t limit, int is_number) {
-    uint64_t sums[BUCKETS];
+/* Keep the fewest of the first `count` places in the field's list whose sum exceeds `limit`, the nearest to the top
+ * first, equals in their order; of all others the chance becomes 0. Each counts as much as its chance, or 1. */
+static void cut(field *f, const float *behind, float *chance, uint32_t count, uint64_t limit, int is_number) {
+    uint64_t *sums = f->sums;
+    uint32_t *list = f->list;
     int is_full = 0;
     while (count) {
         uint32_t near = syn_bits(behind[list[0]]), far = near, shift = 0, last = 0, undecided = 0;
@@ -185,6 +186,19 @@ static void fill_buckets(uint32_t *bucket, const float *behind, float far) {
     }
 }
 
+/* Add the places of a block that are in bucket `last` to a list of `count`; mostly they are few. */
+static uint32_t find_bucket(const uint32_t *bucket, uint32_t last, uint32_t first, uint32_t *list, uint32_t count) {
+    uint8_t is_in[BLOCK];
+    for (uint32_t i = 0; i < BLOCK; i++) is_in[i] = bucket[i] == last;
+    for (uint32_t i = 0; i < BLOCK; i += 8) {
+        uint64_t any;
+        __builtin_memcpy(&any, is_in + i, 8);
+        for (uint32_t j = i; any && j < i + 8; j++)
+            if (is_in[j]) list[count++] = first + j;
+    }
+    return count;
+}
+
 /* Keep of all ids that may be drawn, likeliest first, as many as `number`, or where that is 0 the fewest whose mass
  * exceeds this share of all: one round over blocks, the rest on a list. */
 static void cut_all(field *f, uint32_t number, uint32_t share) {
@@ -209,10 +223,9 @@ static void cut_all(field *f, uint32_t number, uint32_t share) {
         if (f->alive[b] == 0.0f) continue;
         fill_buckets(bucket, f->behind + (size_t)b * BLOCK, f->far);
         for (uint32_t i = 0; i < BLOCK; i++) chance[i] = bucket[i] > last ? 0.0f : chance[i];
-        for (uint32_t i = 0; i < BLOCK; i++)
-            if (bucket[i] == last && chance[i] > 0.0f) f->list[count++] = b * BLOCK + i;
+        count = find_bucket(bucket, last, b * BLOCK, f->list, count);
     }
-    cut(f->behind, f->chance, f->list, count, limit, number > 0);
+    cut(f, f->behind, f->chance, count, limit, number > 0);
 }
 
 /* No id of a block is among the k likeliest that has k blocks with a likelier one before it. */
@@ -225,7 +238,7 @@ static void choose_blocks(field *f, float top, const float *set) {
         count += f->alive[b] != 0.0f;
     }
     if (set[TOP_K] >= 1.0f && set[TOP_K] < (float)count)
-        cut(f->nearest, f->alive, f->list, count, (uint64_t)(uint32_t)set[TOP_K] - 1, 1);
+        cut(f, f->nearest, f->alive, count, (uint64_t)(uint32_t)set[TOP_K] - 1, 1);
 }
 
 static void keep_likeliest(field *f, const float *set) {

@@ -26,8 +26,8 @@ SETTINGS = ("temperature", "top_k", "top_p", "min_p", "repetition", "frequency",
 SEED, DRAW, COLUMNS = 7, 11, 15
 # Ids and k must be exact in float32, and so many chances of at most 2^40 fit an integer.
 MOST_IDS = 0xFFFFFF
-# Chances are counted in units of 2^-40; e^-32 is less.
-UNITS, NEGLIGIBLE = 2.0**40, np.float32(32)
+# Chances are counted in units of 2^-40; e^-28 is less.
+UNITS, NEGLIGIBLE = 2.0**40, np.float32(28)
 _WORD = 0xFFFFFFFFFFFFFFFF
 # Sizes that make the reference bearable; no number depends on them.
 BLOCK, HEADS = 64, (1024, 16384)

@@ -10,19 +10,19 @@ enum { LOGITS, GIVEN, IDS, OWNERS, CHARGES, MASK, INPUTS };
 /* Columns of the settings; seed and number of the draw are four halves of 16 bits each, the lowest first. */
 enum { TEMPERATURE, TOP_K, TOP_P, MIN_P, REPETITION, FREQUENCY, PRESENCE, SEED, DRAW = SEED + 4, SETTINGS = DRAW + 4 };
 enum { BLOCK = 64, LANES = 16, MOST_IDS = 0xffffff, BUCKETS = 256, TABLES = 4 };
-#define NEGLIGIBLE 32.0f  /* e^-32 is less than the 2^-40 that a chance is counted in */
+#define NEGLIGIBLE 28.0f  /* e^-28 is less than the 2^-40 that a chance is counted in */
 #define UNIT 1048576.0f
 
-/* One row at work: of each id how far its logit lies behind the top and how likely it is beside it; of each block of
- * ids the nearest, and whether any may be drawn (1 or 0). `far` is how far the last one lies behind that may be drawn.
- * Shapes: behind, chance, list (blocks · BLOCK); nearest, alive, masses (blocks); sums (TABLES · BUCKETS). */
+/* One row at work: of each id its logit, charged and masked, and how likely it is beside the likeliest; of each block of
+ * ids the largest logit, and whether any may be drawn (1 or 0). `far` is how far behind the top the last one lies that
+ * may be drawn. Shapes: level, chance, list (blocks · BLOCK); most, alive, masses (blocks); sums (TABLES · BUCKETS). */
 typedef struct {
     uint32_t ids, blocks;
-    float *behind, *chance, *nearest, *alive;
+    float *level, *chance, *most, *alive;
     uint32_t *list;
     uint64_t *sums, *masses;
     const float *mask;
-    float far;
+    float top, far;
 } field;
 
 static const float *numbers(const syn_op *op, uint32_t input) {
@@ -40,13 +40,13 @@ static uint64_t word_of(const float halves[4]) {
     return (uint64_t)(half_of(halves[2]) | half_of(halves[3]) << 16) << 32 | low;
 }
 
-/* Logits of a block, those that the mask lets through; `nearest` becomes the largest, or NaN where one is none. */
+/* Logits of a block, those that the mask lets through; `most` becomes the largest, or NaN where one is none. */
 static void settle(field *f, uint32_t b) {
-    float *level = f->behind + (size_t)b * BLOCK, lane[LANES];
+    float *level = f->level + (size_t)b * BLOCK, lane[LANES];
     uint32_t wrong = 0, halves = (f->ids + 15) / 16, first = b * (BLOCK / 16);
     for (uint32_t h = first; f->mask && h < halves && h < first + BLOCK / 16; h++) {
         uint32_t bits = half_of(f->mask[h]);
-        float *part = f->behind + (size_t)h * 16;
+        float *part = f->level + (size_t)h * 16;
         for (uint32_t i = 0; i < 16; i++) part[i] = bits & 1u << i ? part[i] : -infinity();
     }
     for (uint32_t i = 0; i < LANES; i++) lane[i] = level[i];
@@ -56,7 +56,7 @@ static void settle(field *f, uint32_t b) {
             wrong |= level[i + j] != level[i + j];
         }
     for (uint32_t i = 1; i < LANES; i++) lane[0] = syn_max(lane[i], lane[0]);
-    f->nearest[b] = wrong ? syn_float(0x7fc00000u) : lane[0];
+    f->most[b] = wrong ? syn_float(0x7fc00000u) : lane[0];
 }
 
 /* Bias first, then what each time that a token came costs it. */
@@ -67,31 +67,31 @@ static void charge(const syn_op *op, uint32_t row, field *f, const float *set) {
     uint32_t count = op->in[IDS].kind == SYN_NONE ? 0 : op->in[IDS].rows;
     for (uint32_t i = 0; i < count; i++) {
         if ((uint32_t)owner[i] != row) continue;
-        float times = charges[2 * i], x = f->behind[id[i]] + charges[2 * i + 1];
+        float times = charges[2 * i], x = f->level[id[i]] + charges[2 * i + 1];
         if (times > 0.0f) {
             x = x < 0.0f ? x * set[REPETITION] : x / set[REPETITION];
             x = x - (times * set[FREQUENCY] + set[PRESENCE]);
         }
-        f->behind[id[i]] = x;
+        f->level[id[i]] = x;
     }
     for (uint32_t i = 0; i < count; i++)
         if ((uint32_t)owner[i] == row) settle(f, (uint32_t)id[i] / BLOCK);
 }
 
-/* Take a row's logits, charged and masked; return the largest, NaN where one is none. */
-static float take(const syn_op *op, uint32_t row, field *f, const float *set) {
+/* Take a row's logits, charged and masked, and find the largest, NaN where one is none. */
+static void take(const syn_op *op, uint32_t row, field *f, const float *set) {
     const float *logits = numbers(op, LOGITS) + (size_t)row * f->ids;
     float top = -infinity();
     for (uint32_t b = 0; b < f->blocks; b++) {
         uint32_t left = f->ids - b * BLOCK;
-        float *level = f->behind + (size_t)b * BLOCK;
+        float *level = f->level + (size_t)b * BLOCK;
         if (left >= BLOCK) for (uint32_t i = 0; i < BLOCK; i++) level[i] = logits[b * BLOCK + i];
         else for (uint32_t i = 0; i < BLOCK; i++) level[i] = i < left ? logits[b * BLOCK + i] : -infinity();
         settle(f, b);
     }
     charge(op, row, f, set);
-    for (uint32_t b = 0; b < f->blocks && top == top; b++) top = f->nearest[b] <= top ? top : f->nearest[b];
-    return top;
+    for (uint32_t b = 0; b < f->blocks && top == top; b++) top = f->most[b] <= top ? top : f->most[b];
+    f->top = top;
 }
 
 /* ---- chances ---- */
@@ -103,18 +103,21 @@ static uint64_t counted(float chance) {
     return ((uint64_t)(uint32_t)whole << 20) + (uint32_t)rest;
 }
 
+/* How far a logit lies behind the top: what orders ids. Of two zeros the difference may be -0. */
+static float behind_of(float top, float level) { return syn_abs(top - level); }
+
 /* How likely each id is beside the likeliest, in blocks where one may be drawn. */
-static void weigh(field *f, float top, float temperature) {
-    float far[BLOCK] = {0};
+static void weigh(field *f, float temperature) {
+    float far[BLOCK] = {0}, top = f->top;
     for (uint32_t b = 0; b < f->blocks; b++) {
-        float *behind = f->behind + (size_t)b * BLOCK, *chance = f->chance + (size_t)b * BLOCK;
+        const float *level = f->level + (size_t)b * BLOCK;
+        float *chance = f->chance + (size_t)b * BLOCK;
         if (f->alive[b] == 0.0f) continue;
         for (uint32_t i = 0; i < BLOCK; i++) {
-            behind[i] = syn_abs(top - behind[i]);  /* of two zeros the difference may be -0 */
-            float x = syn_exp(-behind[i] / temperature);
+            float behind = behind_of(top, level[i]), x = syn_exp(-behind / temperature);
             x = x > 0.0f ? x : 0.0f;
             chance[i] = x < 1.0f ? x : 1.0f;
-            far[i] = syn_max(chance[i] > 0.0f ? behind[i] : 0.0f, far[i]);
+            far[i] = syn_max(chance[i] > 0.0f ? behind : 0.0f, far[i]);
         }
     }
     f->far = 0.0f;
@@ -144,16 +147,19 @@ static uint64_t share_of(uint64_t mass, uint32_t fraction) {
 
 /* ---- the likeliest ---- */
 
+/* How far behind the top, as an integer: no such number is below 0, so its bits have the order of numbers. */
+static uint32_t distance(const field *f, float level) { return syn_bits(behind_of(f->top, level)); }
+
 /* Keep the fewest of the first `count` places in the field's list whose sum exceeds `limit`, the nearest to the top
  * first, equals in their order; of all others the chance becomes 0. Each counts as much as its chance, or 1. */
-static void cut(field *f, const float *behind, float *chance, uint32_t count, uint64_t limit, int is_number) {
+static void cut(field *f, const float *level, float *chance, uint32_t count, uint64_t limit, int is_number) {
     uint64_t *sums = f->sums;
     uint32_t *list = f->list;
     int is_full = 0;
     while (count) {
-        uint32_t near = syn_bits(behind[list[0]]), far = near, shift = 0, last = 0, undecided = 0;
-        for (uint32_t i = 1; i < count; i++) {  /* no number here is below 0: bits have the order of numbers */
-            uint32_t bits = syn_bits(behind[list[i]]);
+        uint32_t near = ~0u, far = 0, shift = 0, last = 0, undecided = 0;
+        for (uint32_t i = 0; i < count; i++) {
+            uint32_t bits = distance(f, level[list[i]]);
             near = bits < near ? bits : near;
             far = bits > far ? bits : far;
         }
@@ -161,10 +167,10 @@ static void cut(field *f, const float *behind, float *chance, uint32_t count, ui
         while ((far - near) >> shift >= BUCKETS) shift++;
         for (uint32_t i = 0; i < BUCKETS; i++) sums[i] = 0;
         for (uint32_t i = 0; i < count; i++)
-            sums[(syn_bits(behind[list[i]]) - near) >> shift] += is_number ? 1 : counted(chance[list[i]]);
+            sums[(distance(f, level[list[i]]) - near) >> shift] += is_number ? 1 : counted(chance[list[i]]);
         while (last < BUCKETS && sums[last] <= limit) limit -= sums[last++];
         for (uint32_t i = 0; i < count; i++) {
-            uint32_t place = list[i], bucket = (syn_bits(behind[place]) - near) >> shift;
+            uint32_t place = list[i], bucket = (distance(f, level[place]) - near) >> shift;
             if (bucket > last) chance[place] = 0.0f;
             if (bucket == last) list[undecided++] = place;
         }
@@ -178,10 +184,12 @@ static void cut(field *f, const float *behind, float *chance, uint32_t count, ui
     }
 }
 
-/* The buckets of a block, of like widths from the top to `far` behind it. */
-static void fill_buckets(uint32_t *bucket, const float *behind, float far) {
+/* The buckets of a block's ids, of like widths from the top to `far` behind it. */
+static void fill_buckets(const field *f, uint32_t b, uint32_t *bucket) {
+    const float *level = f->level + (size_t)b * BLOCK;
+    float top = f->top, far = f->far;
     for (uint32_t i = 0; i < BLOCK; i++) {
-        uint32_t at = (syn_bits(behind[i] + far) - syn_bits(far)) >> 15;
+        uint32_t at = (syn_bits(behind_of(top, level[i]) + far) - syn_bits(far)) >> 15;
         bucket[i] = at < BUCKETS ? at : BUCKETS - 1;
     }
 }
@@ -208,7 +216,7 @@ static void cut_all(field *f, uint32_t number, uint32_t share) {
     for (uint32_t b = 0; b < f->blocks; b++) {
         const float *chance = f->chance + (size_t)b * BLOCK;
         if (f->alive[b] == 0.0f) continue;
-        fill_buckets(bucket, f->behind + (size_t)b * BLOCK, f->far);
+        fill_buckets(f, b, bucket);
         if (number) for (uint32_t i = 0; i < BLOCK; i++) amount[i] = chance[i] > 0.0f;
         else for (uint32_t i = 0; i < BLOCK; i++) amount[i] = counted(chance[i]);
         for (uint32_t i = 0; i < BLOCK; i += TABLES)  /* neighbours often share a bucket: they go to different tables */
@@ -221,24 +229,23 @@ static void cut_all(field *f, uint32_t number, uint32_t share) {
     for (uint32_t b = 0; b < f->blocks && last < BUCKETS; b++) {
         float *chance = f->chance + (size_t)b * BLOCK;
         if (f->alive[b] == 0.0f) continue;
-        fill_buckets(bucket, f->behind + (size_t)b * BLOCK, f->far);
+        fill_buckets(f, b, bucket);
         for (uint32_t i = 0; i < BLOCK; i++) chance[i] = bucket[i] > last ? 0.0f : chance[i];
         count = find_bucket(bucket, last, b * BLOCK, f->list, count);
     }
-    cut(f, f->behind, f->chance, count, limit, number > 0);
+    cut(f, f->level, f->chance, count, limit, number > 0);
 }
 
 /* No id of a block is among the k likeliest that has k blocks with a likelier one before it. */
-static void choose_blocks(field *f, float top, const float *set) {
+static void choose_blocks(field *f, const float *set) {
     uint32_t count = 0;
     for (uint32_t b = 0; b < f->blocks; b++) {
-        f->nearest[b] = syn_abs(top - f->nearest[b]);
-        f->alive[b] = f->nearest[b] <= NEGLIGIBLE * set[TEMPERATURE] ? 1.0f : 0.0f;
+        f->alive[b] = behind_of(f->top, f->most[b]) <= NEGLIGIBLE * set[TEMPERATURE] ? 1.0f : 0.0f;
         f->list[count] = b;
         count += f->alive[b] != 0.0f;
     }
     if (set[TOP_K] >= 1.0f && set[TOP_K] < (float)count)
-        cut(f, f->nearest, f->alive, count, (uint64_t)(uint32_t)set[TOP_K] - 1, 1);
+        cut(f, f->most, f->alive, count, (uint64_t)(uint32_t)set[TOP_K] - 1, 1);
 }
 
 static void keep_likeliest(field *f, const float *set) {
@@ -267,19 +274,19 @@ static uint32_t walk(const field *f, uint64_t target) {
 }
 
 /* The chosen id; -1 - i where logit i, or all of them, leave nothing to choose. */
-static int32_t choose(field *f, float top, const float *set) {
+static int32_t choose(field *f, const float *set) {
     uint32_t i = 0;
-    if (!(syn_abs(top) < infinity())) {
-        while (i < f->ids && f->behind[i] < infinity()) i++;
+    if (!(syn_abs(f->top) < infinity())) {
+        while (i < f->ids && f->level[i] < infinity()) i++;
         return -1 - (int32_t)(i < f->ids ? i : 0);
     }
     if (!(set[TEMPERATURE] > 0.0f)) {
-        while (f->nearest[i / BLOCK] != top) i += BLOCK;
-        while (f->behind[i] != top) i++;
+        while (f->most[i / BLOCK] != f->top) i += BLOCK;
+        while (f->level[i] != f->top) i++;
         return (int32_t)i;
     }
-    choose_blocks(f, top, set);
-    weigh(f, top, set[TEMPERATURE]);
+    choose_blocks(f, set);
+    weigh(f, set[TEMPERATURE]);
     keep_likeliest(f, set);
     uint32_t bits = draw_bits(word_of(set + SEED), word_of(set + DRAW));
     float least = set[MIN_P] > 0.0f ? set[MIN_P] : 0.0f;
@@ -325,17 +332,17 @@ static void sample_run(const syn_op *op, const syn_call *call) {
     uint8_t *memory = call->scratch + call->thread * field_bytes(op);
     field f = {.ids = ids, .blocks = blocks, .sums = (uint64_t *)(void *)memory};
     f.masses = f.sums + TABLES * BUCKETS;
-    f.behind = (float *)(void *)(f.masses + blocks);
-    f.chance = f.behind + padded;
+    f.level = (float *)(void *)(f.masses + blocks);
+    f.chance = f.level + padded;
     f.list = (uint32_t *)(void *)(f.chance + padded);
-    f.nearest = (float *)(void *)(f.list + padded);
-    f.alive = f.nearest + blocks;
+    f.most = (float *)(void *)(f.list + padded);
+    f.alive = f.most + blocks;
     syn_share(call, op->in[LOGITS].rows, &lo, &hi);
     for (uint32_t row = lo; row < hi; row++) {
         const float *set = numbers(op, GIVEN) + (size_t)row * SETTINGS;
         f.mask = op->in[MASK].kind == SYN_NONE ? NULL : numbers(op, MASK) + (size_t)row * op->in[MASK].cols;
-        int32_t id = choose(&f, take(op, row, &f, set), set);
-        ((float *)(void *)op->out[0].data)[row] = (float)id;
+        take(op, row, &f, set);
+        ((float *)(void *)op->out[0].data)[row] = (float)choose(&f, set);
     }
 }
 

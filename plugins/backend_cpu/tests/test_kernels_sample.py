@@ -191,6 +191,44 @@ def test_nothing_left_and_no_numbers_are_told_apart():
             assert 0 <= same(broken, wanted(temperature), mask=halves(allowed)) < 70
 
 
+def test_the_unlikely_is_drawn_where_a_draw_falls_there():
+    """5,000 ids, each e^-20 as likely as the top one: the highest of many draws is one of them."""
+    draw = max(range(1 << 18), key=lambda draw: sample.draw_bits(3, draw))
+    logits = np.full(5064, -20, np.float32)
+    logits[:64] = -INF
+    logits[5] = 0
+    assert same(logits, wanted(1.0, seed=3, draw=draw)) >= 64
+    assert same(logits - 40, wanted(1.0, seed=3, draw=draw)) >= 64
+    assert same(logits * 2, wanted(1.0, seed=3, draw=draw)) == 5
+
+
+def test_zeros_of_both_signs_are_equals():
+    logits = np.full(150, -2, np.float32)
+    logits[[3, 70, 71, 140]] = -0.0
+    logits[[4, 72, 141]] = 0.0
+    wishes = np.concatenate([wanted(1.0, 2, draw=draw) for draw in range(40)])
+    assert set(same(np.tile(logits, (40, 1)), wishes)) == {3, 4}
+    assert set(same(np.tile(-logits - 4, (40, 1)), wishes)) == {0, 1}
+
+
+def test_every_charge_counts():
+    """All ids are charged, so that a wrong number changes who is first."""
+    rng = np.random.default_rng(9)
+    logits = rng.normal(size=(60, 90)).astype(np.float32)
+    logits -= np.linspace(0, 4, 60, dtype=np.float32)[:, None]  # the first are over 0, or under
+    charges = [
+        (row, id, int(rng.integers(0, 3)), float(rng.normal(scale=0.3)))
+        for row in range(60)
+        for id in range(90)
+    ]
+    amounts = rng.uniform([0.5, -0.5, -0.5], [2.0, 0.5, 0.5], (60, 3))
+    greedy = np.concatenate([wanted(0.0, penalties=tuple(row)) for row in amounts])
+    uncharged = same(logits, greedy)
+    assert (same(logits, greedy, charges) != uncharged).sum() > 20
+    drawn = np.concatenate([wanted(0.1, 3, penalties=tuple(row), draw=7) for row in amounts])
+    same(logits, drawn, charges)
+
+
 def test_charges_are_of_their_own_row():
     logits = np.zeros((2, 80), np.float32)
     ids = same(logits, np.tile(wanted(0.0), (2, 1)), [(1, 79, 0, 1.0), (0, 3, 0, 0.5)])

@@ -15,10 +15,10 @@ enum { BLOCK = 64, LANES = 16, MOST_IDS = 0xffffff, BUCKETS = 256, TABLES = 4 };
 
 /* One row at work: of each id its logit, charged and masked, and how likely it is beside the likeliest; of each block of
  * ids the largest logit, and whether any may be drawn (1 or 0). `far` is how far behind the top the last one lies that
- * may be drawn. Shapes: level, chance, list (blocks · BLOCK); most, alive, masses (blocks); sums (TABLES · BUCKETS). */
+ * may be drawn. Shapes: level, own, chance, list (blocks · BLOCK); most, alive, masses (blocks); sums (TABLES · BUCKETS). */
 typedef struct {
     uint32_t ids, blocks;
-    float *level, *chance, *most, *alive;
+    float *level, *own, *chance, *most, *alive;
     uint32_t *list;
     uint64_t *sums, *masses;
     const float *mask;
@@ -59,12 +59,14 @@ static void settle(field *f, uint32_t b) {
     f->most[b] = wrong ? syn_float(0x7fc00000u) : lane[0];
 }
 
+static uint32_t charged_ids(const syn_op *op) { return op->in[IDS].kind == SYN_NONE ? 0 : op->in[IDS].rows; }
+
 /* Bias first, then what each time that a token came costs it. */
 static void charge(const syn_op *op, uint32_t row, field *f, const float *set) {
     const int32_t *id = (const int32_t *)(const void *)op->in[IDS].data;
     const int32_t *owner = (const int32_t *)(const void *)op->in[OWNERS].data;
     const float *charges = numbers(op, CHARGES);
-    uint32_t count = op->in[IDS].kind == SYN_NONE ? 0 : op->in[IDS].rows;
+    uint32_t count = charged_ids(op);
     for (uint32_t i = 0; i < count; i++) {
         if ((uint32_t)owner[i] != row) continue;
         float times = charges[2 * i], x = f->level[id[i]] + charges[2 * i + 1];
@@ -78,15 +80,17 @@ static void charge(const syn_op *op, uint32_t row, field *f, const float *set) {
         if ((uint32_t)owner[i] == row) settle(f, (uint32_t)id[i] / BLOCK);
 }
 
-/* Take a row's logits, charged and masked, and find the largest, NaN where one is none. */
+/* Take a row's logits, charged and masked, and find the largest, NaN where one is none. What nothing changes, and ends
+ * with a block, is read where it lies. */
 static void take(const syn_op *op, uint32_t row, field *f, const float *set) {
-    const float *logits = numbers(op, LOGITS) + (size_t)row * f->ids;
-    float top = -infinity();
+    float *logits = (float *)(void *)op->in[LOGITS].data + (size_t)row * f->ids, top = -infinity();
+    int is_copied = f->mask || charged_ids(op) || f->ids % BLOCK;
+    f->level = is_copied ? f->own : logits;
     for (uint32_t b = 0; b < f->blocks; b++) {
         uint32_t left = f->ids - b * BLOCK;
         float *level = f->level + (size_t)b * BLOCK;
-        if (left >= BLOCK) for (uint32_t i = 0; i < BLOCK; i++) level[i] = logits[b * BLOCK + i];
-        else for (uint32_t i = 0; i < BLOCK; i++) level[i] = i < left ? logits[b * BLOCK + i] : -infinity();
+        if (is_copied && left >= BLOCK) for (uint32_t i = 0; i < BLOCK; i++) level[i] = logits[b * BLOCK + i];
+        else if (is_copied) for (uint32_t i = 0; i < BLOCK; i++) level[i] = i < left ? logits[b * BLOCK + i] : -infinity();
         settle(f, b);
     }
     charge(op, row, f, set);
@@ -332,8 +336,8 @@ static void sample_run(const syn_op *op, const syn_call *call) {
     uint8_t *memory = call->scratch + call->thread * field_bytes(op);
     field f = {.ids = ids, .blocks = blocks, .sums = (uint64_t *)(void *)memory};
     f.masses = f.sums + TABLES * BUCKETS;
-    f.level = (float *)(void *)(f.masses + blocks);
-    f.chance = f.level + padded;
+    f.own = (float *)(void *)(f.masses + blocks);
+    f.chance = f.own + padded;
     f.list = (uint32_t *)(void *)(f.chance + padded);
     f.most = (float *)(void *)(f.list + padded);
     f.alive = f.most + blocks;

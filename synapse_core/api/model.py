@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -20,6 +21,7 @@ from synapse_core.generate import (
     PREFILL_TOKENS,
     SINKS,
     ChatTemplate,
+    Chooser,
     Decoder,
     Generation,
     Guesser,
@@ -53,6 +55,7 @@ class Model:
     built: Built
     backend: str
     session: Session
+    _open_chooser: Callable[[int], Chooser | None] = lambda vocabulary: None
     _tokenizer: Tokenizer | None = attrs.field(default=None, init=False)
     _decoder: Decoder | None = attrs.field(default=None, init=False)
 
@@ -86,6 +89,7 @@ class Model:
         """Slot 0 as a language model."""
         if self._decoder is None:
             self._decoder = Decoder.open(self.session, self.built.program)
+            self._decoder.chooser = self._open_chooser(self._decoder.ports.vocabulary)
         return self._decoder
 
     def logits(self, tokens: Iterable[int]) -> np.ndarray:
@@ -195,7 +199,11 @@ class Model:
         count = planned if slots is None else slots
         if not 1 <= count <= planned:
             raise UsageError(f"{count} slots; the model was loaded for 1 to {planned} (slots=)")
-        others = [Decoder.open(self.session, self.program, slot) for slot in range(1, count)]
+        chooser = self.decoder.chooser
+        others = [
+            Decoder.open(self.session, self.program, slot, chooser=chooser)
+            for slot in range(1, count)
+        ]
         return Scheduler([self.decoder, *others], prefill_tokens=prefill_tokens)
 
     def serve(self, slots: int | None = None, *, prefill_tokens: int = PREFILL_TOKENS) -> Serving:
@@ -212,6 +220,8 @@ class Model:
 
     def close(self) -> None:
         """Free the model's memory."""
+        if self._decoder is not None and self._decoder.chooser is not None:
+            self._decoder.chooser.close()
         self.session.close()
 
     def __enter__(self) -> Model:
@@ -271,7 +281,7 @@ def load(
         tokenizer=tokenizer,
     )
     session = chosen.open(built.executable(), threads=threads, pages=pages)
-    return Model(built, chosen.name, session)
+    return Model(built, chosen.name, session, partial(Chooser.open, chosen))
 
 
 def _place_of(model: str | Path, registry: Registry) -> Path:

@@ -123,9 +123,13 @@ def _take(function: FunctionTable, port: Port, inputs: Mapping[str, np.ndarray])
     if port.name not in inputs:
         raise UsageError(f"function {function.name!r} needs input {port.name!r}")
     given = np.asarray(inputs[port.name])
-    wide = given.reshape(len(given), -1) if given.ndim else given.reshape(1, 1)
+    wide = given if given.ndim == 2 else _in_rows(given)
     if wide.shape[1] != port.type.cols:
         raise UsageError(
             f"input {port.name!r} has rows of {wide.shape[1]}, the model takes {port.type.cols}"
         )
     return np.ascontiguousarray(wide, dtype=_NUMPY_DTYPE[port.type.dtype])
+
+
+def _in_rows(given: np.ndarray) -> np.ndarray:
+    return given.reshape(len(given), -1) if given.ndim else given.reshape(1, 1)

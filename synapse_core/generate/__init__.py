@@ -1,7 +1,9 @@
 """From ids to text: tokenizers, samplers, chat templates and the loop."""
 
 from synapse_core.generate.assets import ASSETS, HOST_KEY, assets_of_host, read_assets, read_folder
+from synapse_core.generate.charges import Charges
 from synapse_core.generate.chat import ChatTemplate, Message, check_messages
+from synapse_core.generate.chooser import Chooser
 from synapse_core.generate.clip_vocabulary import assets_of_clip, clean_caption, read_clip_merges
 from synapse_core.generate.decoder import Decoder, TextPorts
 from synapse_core.generate.gguf_vocabulary import assets_of_gguf
@@ -44,7 +46,9 @@ __all__ = [
     "STOPPED",
     "STOP_STRING",
     "Answer",
+    "Charges",
     "ChatTemplate",
+    "Chooser",
     "Decoder",
     "DraftModel",
     "Generation",

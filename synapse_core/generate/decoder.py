@@ -9,6 +9,7 @@ import numpy as np
 
 from synapse_core.backends import Session
 from synapse_core.errors import UsageError
+from synapse_core.generate.chooser import Chooser
 from synapse_core.ops import I32, RowTable
 from synapse_core.program import FunctionTable, Program, Tables, functions_of
 from synapse_core.program.image import header_of
@@ -66,7 +67,7 @@ class Decoder:
     """Feeds one slot of a session and knows which ids the slot has seen.
 
     `rewinds`: it can go back to any of them. A `recurrent` one cannot: what `extend` may have to
-    take back is kept in the slot `spare`.
+    take back is kept in the slot `spare`. A `chooser` chooses tokens from its logits.
     """
 
     session: Session
@@ -76,11 +77,14 @@ class Decoder:
     recurrent: bool = False
     spare: int | None = None
     seen: list[int] = attrs.field(factory=list)
+    chooser: Chooser | None = attrs.field(default=None, kw_only=True)
     _begun: int = attrs.field(default=0, init=False)
     _saved: bool = attrs.field(default=False, init=False)
 
     @classmethod
-    def open(cls, session: Session, program: Program, slot: int = 0) -> Decoder:
+    def open(
+        cls, session: Session, program: Program, slot: int = 0, *, chooser: Chooser | None = None
+    ) -> Decoder:
         """Return the decoder of a slot of an opened program."""
         ports = TextPorts.of(functions_of(program))
         tables = Tables.of(program.image, program.path or "program")
@@ -88,7 +92,8 @@ class Decoder:
         windows = any(int(group["window"]) for group in tables.groups)
         has_spare = recurrent and slot + 1 < int(header_of(program.image)["max_slots"])
         spare = slot + 1 if has_spare else None
-        return cls(session, ports, not recurrent and not windows, slot, recurrent, spare)
+        rewinds = not recurrent and not windows
+        return cls(session, ports, rewinds, slot, recurrent, spare, chooser=chooser)
 
     def prefill(
         self, ids: Sequence[int], *, stopped: Callable[[], bool] = lambda: False

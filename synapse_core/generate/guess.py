@@ -77,9 +77,9 @@ class DraftModel:
         if most < 1 or len(seen) > self.decoder.ports.positions:
             return guesses
         likely = deepcopy(self.sampler) if isinstance(self.sampler, Random) else Greedy()
-        logits = self.decoder.prefill(seen)
+        chooser, logits = self.decoder.chooser, self.decoder.prefill(seen)
         while logits is not None:
-            guesses.append(likely.choose(logits))
+            guesses.append(chooser.choose(likely, logits) if chooser else likely.choose(logits))
             if len(guesses) == most or not self.decoder.room:
                 break
             logits = self.decoder.step(guesses[-1])

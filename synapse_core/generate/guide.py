@@ -77,16 +77,26 @@ class Guide:
 
         Raises: SynapseError where the grammar became too complex to follow.
         """
-        mask = self._mask
-        self._matcher.unsafe_compute_mask_ptr(mask.ctypes.data, mask.nbytes)
-        self._check()
-        bits = np.unpackbits(mask.view(np.uint8), count=self._vocabulary, bitorder="little")
+        self._fill()
+        bits = np.unpackbits(self._mask.view(np.uint8), count=self._vocabulary, bitorder="little")
         allowed: np.ndarray = np.where(bits, logits, np.float32(-np.inf))
         return allowed
+
+    def halves(self) -> np.ndarray:
+        """Return which tokens may come, as the op `sample` has it: halves of 16 bits, float32.
+
+        Raises: as `allow`.
+        """
+        self._fill()
+        return self._mask.view("<u2")[: -(-self._vocabulary // 16)].astype(np.float32)
 
     def choose(self, id: int) -> None:
         """Go on with a token that was let through."""
         self._matcher.consume_token(id)
+        self._check()
+
+    def _fill(self) -> None:
+        self._matcher.unsafe_compute_mask_ptr(self._mask.ctypes.data, self._mask.nbytes)
         self._check()
 
     def _check(self) -> None:

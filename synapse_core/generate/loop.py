@@ -11,6 +11,7 @@ import numpy as np
 from synapse_core.errors import UsageError
 from synapse_core.generate.ahead import Ahead
 from synapse_core.generate.answer_text import AnswerText
+from synapse_core.generate.charges import Charges
 from synapse_core.generate.decoder import Decoder
 from synapse_core.generate.guess import Guesser
 from synapse_core.generate.guide import Guide
@@ -18,7 +19,7 @@ from synapse_core.generate.logprobs import TokenLogprob
 from synapse_core.generate.overflow import SINKS, Overflow
 from synapse_core.generate.penalty import Penalties
 from synapse_core.generate.prompt_cache import PromptCache
-from synapse_core.generate.sampler import Sampler
+from synapse_core.generate.sampler import Sampler, is_described
 from synapse_core.generate.stops import StopStrings
 from synapse_core.generate.tokenizer import Tokenizer
 
@@ -73,11 +74,13 @@ class Generation:
     prefill_s: float = attrs.field(default=0.0, init=False)
     decode_s: float = attrs.field(default=0.0, init=False)
     ahead: Ahead | None = attrs.field(default=None, init=False)
+    _charges: Charges = attrs.field(init=False)
 
     def __attrs_post_init__(self) -> None:
         if self.most_tokens < 1:
             raise UsageError(f"{self.most_tokens} tokens to generate: must be 1 or more")
         self.penalty.check(self.decoder.ports.vocabulary)
+        self._charges = Charges(self.penalty)
         Overflow.of(self.overflow, self.sinks, self.decoder.ports.positions)
         if self.top_logprobs is not None and self.top_logprobs < 0:
             raise UsageError(f"{self.top_logprobs} log-probabilities a token: must be 0 or more")
@@ -184,11 +187,14 @@ class Generation:
 
     def _choose(self, logits: np.ndarray, seen: Sequence[int]) -> int:
         """Return the next id, one that the guide lets through."""
-        wanted = self.penalty.apply(logits, seen)
-        if self.guide is None:
-            return self.sampler.choose(wanted)
-        id = self.sampler.choose(self.guide.allow(wanted))
-        self.guide.choose(id)
+        chooser = self.decoder.chooser
+        if chooser is not None and is_described(self.sampler):
+            id = chooser.choose(self.sampler, logits, self._charges, seen, self.guide)
+        else:
+            wanted = self.penalty.apply(logits, seen)
+            id = self.sampler.choose(self.guide.allow(wanted) if self.guide else wanted)
+        if self.guide is not None:
+            self.guide.choose(id)
         return id
 
     def _overflow(self, seen: list[int]) -> None:

@@ -42,6 +42,16 @@ class Penalties:
             if math.isnan(added) or added == math.inf:
                 raise UsageError(f"bias {added} of token {id}: must be a number, or -inf")
 
+    @property
+    def amounts(self) -> tuple[float, float, float]:
+        """Repetition, frequency and presence."""
+        return self.repetition, self.frequency, self.presence
+
+    @property
+    def counts(self) -> bool:
+        """Whether it matters how often a token came."""
+        return self.amounts != (1.0, 0.0, 0.0)
+
     def check(self, vocabulary: int) -> None:
         """Raise UsageError for a bias of a token that the model does not have."""
         for id in self.bias:
@@ -50,13 +60,12 @@ class Penalties:
 
     def apply(self, logits: np.ndarray, seen: Sequence[int]) -> np.ndarray:
         """Return the changed logits of one position, float32 (V,); those given stay."""
-        charges = (self.repetition, self.frequency, self.presence) != (1.0, 0.0, 0.0)
-        if not self.bias and not (charges and seen):
+        if not self.bias and not (self.counts and seen):
             return logits
         changed: np.ndarray = logits.copy()
         for id, added in self.bias.items():
             changed[id] += np.float32(added)
-        if charges and seen:
+        if self.counts and seen:
             window = np.asarray(seen[-self.window :], dtype=np.int64)
             ids, counts = np.unique(window, return_counts=True)
             known, penalty = changed[ids], np.float32(self.repetition)

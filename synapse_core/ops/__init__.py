@@ -36,6 +36,7 @@ from synapse_core.ops.norm import ADD_LAYERNORM, ADD_RMSNORM, LAYERNORM, RMSNORM
 from synapse_core.ops.options import complete_options, pack_attributes, unpack_attributes
 from synapse_core.ops.rope import ROPE
 from synapse_core.ops.rows import APPEND_ROW, PATCHES, POOL_ROWS, SELECT_ROWS
+from synapse_core.ops.sample import SAMPLE
 
 CORE_OPS: tuple[Op, ...] = (
     ACTIVATION,
@@ -54,6 +55,7 @@ CORE_OPS: tuple[Op, ...] = (
     POOL_ROWS,
     RMSNORM,
     ROPE,
+    SAMPLE,
     SCALE,
     SELECT_ROWS,
     SLICE_COLUMNS,
@@ -65,6 +67,7 @@ __all__ = [
     "CORE_OPS",
     "F32",
     "I32",
+    "SAMPLE",
     "Attribute",
     "Infer",
     "Op",

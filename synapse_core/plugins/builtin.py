@@ -58,6 +58,7 @@ _OPS = {
     "pool_rows": "rows:POOL_ROWS",
     "rmsnorm": "norm:RMSNORM",
     "rope": "rope:ROPE",
+    "sample": "sample:SAMPLE",
     "scale": "elementwise:SCALE",
     "select_rows": "rows:SELECT_ROWS",
     "slice_columns": "elementwise:SLICE_COLUMNS",

@@ -13,6 +13,7 @@ import numpy as np
 from synapse_core.formats import BLOCK_FORMATS, HELD_FORMATS
 from synapse_core.graph import FunctionBuilder, GraphBuilder, Tensor, WeightScope
 from synapse_core.ops import I32, RowTable, Scalar, StateType, TensorType
+from synapse_core.ops.sample import COLUMNS, halves_of
 from synapse_core.program import Limits
 from synapse_core.testing.case import Call, Case, fill_weights, finder, rows
 
@@ -41,6 +42,7 @@ def corpus() -> tuple[Case, ...]:
             _ropes(),
             _attention(),
             _rows(),
+            _samples(),
         )
         for case in part
     )
@@ -248,3 +250,50 @@ def _single_space(name: str, build: Callable[[FunctionBuilder, Tensor], Tensor])
     call = Call("f", values, {"images": rows((1, 0, 1), (0, 0, 1), (2, 0, 1))})
     limits = Limits(rows={"images": 3}, slots=3, positions=2)
     return Case(name, fill_weights(g.finish(), 27), (call,), limits)
+
+
+def _samples() -> Iterator[Case]:
+    """Rows with a wish each: greedy, drawn from all, by k, by p, by least share, from equals."""
+    wishes = np.zeros((6, COLUMNS), dtype=np.float32)
+    wishes[:, 4] = 1
+    wishes[:, 0] = 0, 1.5, 0.8, 2, 3, 1
+    wishes[:, 1] = 0, 0, 7, 0, 40, 9
+    wishes[:, 2] = 1, 1, 1, 0.6, 0.95, 0.5
+    wishes[4, 3] = 0.1
+    for row in range(6):
+        wishes[row, 7:] = [*halves_of(0x123456789ABCDEF0 + row), *halves_of(row << 33)]
+    wishes[3:, 4:7] = 1.3, 0.5, 0.25
+    rng = np.random.default_rng(28)
+    for size in (1, 64, 131):
+        logits = (3 * rng.standard_normal((6, size))).astype(np.float32)
+        logits[5] = np.round(logits[5])
+        logits[1, size // 2 + 1 :] = -np.inf
+        for sort in ("plain", "charged", "masked"):
+            yield _sample(f"sample[{sort},{size}]", logits, wishes, sort, rng)
+
+
+def _sample(
+    name: str, logits: np.ndarray, wishes: np.ndarray, sort: str, rng: np.random.Generator
+) -> Case:
+    size = logits.shape[1]
+    g = GraphBuilder(finder())
+    f = g.function("f")
+    outputs = f.space("outputs", rows=False)
+    x = f.input("logits", TensorType(outputs, size))
+    settings = f.input("settings", TensorType(outputs, COLUMNS))
+    values = {"logits": logits, "settings": wishes}
+    ids, owners, charges, mask = None, None, None, None
+    if sort != "plain":
+        charged = f.space("charged", rows=False)
+        ids = f.input("ids", TensorType(charged, 1, I32, limit=size))
+        owners = f.input("owners", TensorType(charged, 1, I32, limit_space="outputs"))
+        charges = f.input("charges", TensorType(charged, 2))
+        values["ids"] = rng.integers(0, size, (30, 1))
+        values["owners"] = rng.integers(0, 6, (30, 1))
+        values["charges"] = rng.integers(0, 3, (30, 2)).astype(np.float32)
+    if sort == "masked":
+        mask = f.input("mask", TensorType(outputs, -(-size // 16)))
+        values["mask"] = rng.integers(1, 1 << 16, (6, -(-size // 16))).astype(np.float32)
+    f.output("y", f.op("sample", x, settings, ids, owners, charges, mask))
+    limits = Limits(rows={"outputs": 6, "charged": 30}, slots=1)
+    return Case(name, g.finish(), (Call("f", values, {}),), limits)

@@ -11,11 +11,15 @@ import pytest
 
 from synapse_core.api import Model, build, load, verify
 from synapse_core.errors import SynapseError, UsageError
-from synapse_core.generate import Greedy, Random
+from synapse_core.generate import Greedy, Penalties, Random
 from synapse_core.plugins import default_host
 from synapse_core.program import write_program
 
 TOLERANCE = 2e-4
+STORY = (
+    " upon a time, there was a little boy named Timmy. Timmy loved to play outside with his"
+    " friends. One day, Tim and his mom went in the"
+)
 
 
 @pytest.fixture(scope="module")
@@ -81,6 +85,23 @@ def test_a_seed_repeats_a_story(model: Model) -> None:
 
     assert story(3) == story(3)
     assert len({story(seed) for seed in range(4)}) > 1
+
+
+def test_a_seed_tells_one_story_everywhere(model: Model) -> None:
+    """The same in numpy and in C, chosen by the op or by the sampler itself."""
+
+    def story() -> str:
+        sampler, penalties = Random(0.9, 40, 0.95, 7, 0.01), Penalties(1.2)
+        answer = model.generate("Once", max_tokens=40, sampler=sampler, penalties=penalties)
+        return "".join(answer)
+
+    assert story() == STORY
+    chooser, model.decoder.chooser = model.decoder.chooser, None
+    assert chooser is not None
+    try:
+        assert story() == STORY
+    finally:
+        model.decoder.chooser = chooser
 
 
 def test_a_prompt_goes_on_with_its_space(model: Model) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from synapse_backend_cpu.native import recipe
 
-from synapse_core.testing.backend_kit import TOYS
+from synapse_core.testing.backend_kit import CORPUS, TOYS
 
 from .machines.rv32 import FLAGS
 from .machines.tools import demand, no_module
@@ -52,7 +52,8 @@ def test_core_and_all_kernels_fit_their_budget(tmp_path):
 def test_stack_stays_below_its_budget(machine_of):
     backend = machine_of("rv32")
     deepest = 0
-    for case in TOYS:
+    choosing = (case for case in CORPUS if case.name.startswith("sample["))
+    for case in (*TOYS, *choosing):
         session = backend.open(case.executable())
         for call in case.calls:
             session.run(call.function, call.inputs, call.rows)

@@ -159,6 +159,7 @@ SYN_INLINE void expand_small(syn_place to, const syn_rows16 *r, size_t at, int h
     syn_words words = {.rows = r, .at = bits_at + (has_fifth ? 4 : 0), .v = to.v, .packed = packed};
     syn_vi fifth = has_fifth ? take_word(r, to.v, bits_at, packed) : syn_vi_set(0);
     int8_t bias = has_minimum ? 0 : has_fifth ? 16 : 8;
+#pragma clang loop unroll(full)
     for (uint32_t i = 0; i < 4; i++) {
         syn_vi both = word_of(&words, i), low = nibbles(both, 0), high = nibbles(both, 4);
         if (has_fifth) low |= fifth_bits(fifth, i), high |= fifth_bits(fifth, i + 4);
@@ -194,6 +195,7 @@ SYN_INLINE void expand_lines(syn_place to, const syn_rows16 *r, size_t at, int h
 #pragma clang loop unroll(full)
     for (uint32_t pair = 0; pair < 4; pair++, to.block += 2) {
         syn_words words = {.rows = r, .at = at + (has_fifth ? 48 : 16) + pair * 32, .v = to.v, .packed = packed};
+#pragma clang loop unroll(full)
         for (uint32_t i = 0; i < 8; i++) {
             syn_vi both = word_of(&words, i);
             for (uint32_t n = 0; n < 2; n++) {

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import weakref
 from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import attrs
@@ -208,12 +209,16 @@ class CpuSession:
         check_parts(parts, saved_sizes(self.kept, self.groups, positions))
         self.release(slot)
         hold_pages(self.groups, slot, positions)
-        for state, part in zip(self.kept, parts, strict=True):
+        pools = [self._pool_of(number) for number in range(len(self.groups))]
+
+        def put(state: KeptState, part: np.ndarray) -> None:
             if state.is_kv:
-                group, pool = self.groups[state.group], self._pool_of(state.group)
-                state.write(group, pool, slot, positions, part)
+                state.write(self.groups[state.group], pools[state.group], slot, positions, part)
             else:
                 self._recurrent(state, slot)[:] = part
+
+        with ThreadPoolExecutor(usable_cores()) as threads:
+            list(threads.map(put, self.kept, parts))
         self.counts[slot] = positions
 
     def _recurrent(self, state: KeptState, slot: int) -> np.ndarray:

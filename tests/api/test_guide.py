@@ -75,6 +75,19 @@ def test_guesses_and_forms_go_together(model: Model) -> None:
     assert guessed.tokens == plain.tokens
 
 
+def test_a_form_goes_on_where_the_context_slides(shared_data: Path) -> None:
+    place = shared_data / "stories260K" / "hf"
+    with load(place, backend="cpu", context=24) as model:
+        for seed in range(12):
+            answer = model.generate(
+                "Once", max_tokens=200, temperature=1.0, seed=seed, schema=PERSON, overflow="slide"
+            )
+            text = "".join(answer)
+            assert answer.slides > 0
+            assert answer.reason == "end of text", text
+            assert is_person(text)
+
+
 def test_a_length_cuts_and_says_so(model: Model) -> None:
     answer = model.generate("Once", max_tokens=3, schema=PERSON)
     assert not "".join(answer).endswith("}")

@@ -13,6 +13,8 @@ from synapse_core.errors import SynapseError, UsageError
 from synapse_core.ops.sample import MOST_IDS, choose, halves_of
 
 MOST_SEED = (1 << 64) - 1
+# What float32 would round to 0 means something else in the op's settings.
+TINY = float(np.finfo(np.float32).tiny)
 
 
 class Sampler(Protocol):
@@ -117,9 +119,7 @@ def found(answer: int, logits: np.ndarray) -> int:
 def _settings(
     temperature: float, k: int, p: float, least: float, seed: int, draw: int
 ) -> np.ndarray:
-    # What float32 would round to 0 means something else there.
-    tiny = float(np.finfo(np.float32).tiny)
-    drawn = [min(max(temperature, tiny), 3e38) if temperature else 0.0]
-    drawn += [min(k, MOST_IDS), max(p, tiny), least]
+    drawn = [min(max(temperature, TINY), 3e38) if temperature else 0.0]
+    drawn += [min(k, MOST_IDS), max(p, TINY), least]
     words = [*halves_of(seed), *halves_of(draw)]
     return np.array([*drawn, 1.0, 0.0, 0.0, *words], dtype=np.float32)

@@ -52,7 +52,7 @@ SMALL_CALL = 1_000_000
 class CpuSession:
     """One program, its arena, states and pages, and the threads that run it.
 
-    `_numbers` are those of all weights; `_alone` says that a small call may run on one thread.
+    `_library` runs it whatever SYNAPSE_CPU says later. `_numbers` are those of all weights; `_alone` says that a small call may run on one thread.
     """
 
     program: Program
@@ -65,6 +65,7 @@ class CpuSession:
     counts: np.ndarray
     arena: np.ndarray
     scratch: dict[int, np.ndarray]
+    _library: Any
     _native: Any
     _pool: Any
     _keep: list[Any]
@@ -115,6 +116,7 @@ class CpuSession:
                 )
                 for f in functions.values()
             },
+            library,
             native,
             pool,
             keep,
@@ -145,9 +147,9 @@ class CpuSession:
         error = ffi.new("syn_error *")
         if self._is_small(host):
             call.threads = 1
-            refused = runtime().syn_run(self._native, call, error)
+            refused = self._library.syn_run(self._native, call, error)
         else:
-            refused = runtime().syn_pool_run(self._pool, self._native, call, error)
+            refused = self._library.syn_pool_run(self._pool, self._native, call, error)
         if refused:
             raise call_error(error, host.table)
         return {name: self._output(offset, shape) for name, offset, shape in host.outputs()}
@@ -163,7 +165,7 @@ class CpuSession:
         kept = seen if positions is None else positions
         check_copied(source, kept, seen, goes_back(self.kept, self.groups))
         ffi = declarations()
-        runtime().syn_state_copy(
+        self._library.syn_state_copy(
             self._native,
             ffi.from_buffer("uint8_t *", self.slots),
             ffi.from_buffer("uint32_t *", self.counts),

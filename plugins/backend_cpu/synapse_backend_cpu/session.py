@@ -52,7 +52,8 @@ SMALL_CALL = 1_000_000
 class CpuSession:
     """One program, its arena, states and pages, and the threads that run it.
 
-    `_library` runs it whatever SYNAPSE_CPU says later. `_numbers` are those of all weights; `_alone` says that a small call may run on one thread.
+    `_library` runs it, whatever SYNAPSE_CPU says later. `_numbers` are those of all weights;
+    `_alone` says that a small call may run on one thread.
     """
 
     program: Program

@@ -34,12 +34,12 @@ typedef struct {
 
 enum { SUM_ALL = 2 };
 
-/* Rows of x that go through packed weights together: as many as registers hold the sums of, where two or four blocks
- * of a super-block are on their way at a time fewer. */
+/* Rows of x that go through packed weights together: as many as registers hold the sums of. Of super-blocks two or four
+ * blocks are on their way at a time; formats that are rarely met are not worth a loop for each number of rows. */
 enum { STREAM_ROWS = SYN_LANES == 16 ? 8 : 1, STREAM_FEW = SYN_LANES == 16 ? 4 : 1 };
 
 SYN_INLINE uint32_t stream_rows(uint32_t format) {
-    return format == SYN_Q4_K || format == SYN_Q5_K || format == SYN_Q6_K ? STREAM_FEW : STREAM_ROWS;
+    return format == SYN_Q8_0 || format == SYN_Q4_0 ? STREAM_ROWS : STREAM_FEW;
 }
 
 /* Some rows of x on their way through a block of the rows of a vector: nothing is stored on the way. */

@@ -52,7 +52,8 @@ SMALL_CALL = 1_000_000
 class CpuSession:
     """One program, its arena, states and pages, and the threads that run it.
 
-    `_library` runs it, whatever SYNAPSE_CPU says later. `_numbers` are those of all weights;
+    `state_form` names the runtime that makes the states: its table of kernels and what it was
+    compiled from. `_library` runs it, whatever SYNAPSE_CPU says later. `_numbers` are those of all weights;
     `_alone` says that a small call may run on one thread.
     """
 
@@ -66,6 +67,7 @@ class CpuSession:
     counts: np.ndarray
     arena: np.ndarray
     scratch: dict[int, np.ndarray]
+    state_form: str
     _library: Any
     _native: Any
     _pool: Any
@@ -117,6 +119,7 @@ class CpuSession:
                 )
                 for f in functions.values()
             },
+            f"cpu {library_path(tier()).stem.removeprefix('synapse-runtime-')}"[:64],
             library,
             native,
             pool,
@@ -186,11 +189,6 @@ class CpuSession:
     def page_counts(self) -> list[PageCounts]:
         """Count the pages of keys and values; see `synapse_core.backends.Session.page_counts`."""
         return [group.counts() for group in self.groups]
-
-    @property
-    def state_form(self) -> str:
-        """The runtime that made the states: its table of kernels and what it was compiled from."""
-        return f"cpu {library_path(tier()).stem.removeprefix('synapse-runtime-')}"[:64]
 
     def save_state(self, slot: int, positions: int) -> list[np.ndarray]:
         """Return what a slot remembers; see `synapse_core.backends.Session.save_state`."""

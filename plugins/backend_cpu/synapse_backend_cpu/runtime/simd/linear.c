@@ -3,8 +3,8 @@
  *
  * Weights stay as they lie. A thread takes 32 rows of a weight at a time, takes a part of their
  * columns apart into a panel that fits the first cache, and multiplies it with all rows of x, a few at
- * a time. One row of x goes through packed weights without a panel (stream.h), in the same order of
- * sums: its bits are the same alone and batched.
+ * a time. One row of x, or a few, go through packed weights without a panel (stream.h), in the same order
+ * of sums: a row's bits are the same alone and batched.
  *
  * Floats are multiplied in float32 (tile_f32.h), with AMX in parts of bfloat16 (tile_bf16.h).
  */
@@ -110,7 +110,10 @@ static uint64_t scratch_bytes(const syn_op *op, uint32_t threads) {
         few = plan_of(&small, threads);
     }
     uint64_t x = (uint64_t)most.x_bytes * most.copies, small = (uint64_t)few.x_bytes * few.copies;
-    return (x > small ? x : small) + (uint64_t)threads * room_bytes(&most);
+    uint64_t room = room_bytes(&most);  /* rows that stream are not divided into blocks */
+    uint32_t together = most.rows < STREAM_ROWS ? most.rows : STREAM_ROWS;
+    if (most.block_rows < together) room += (uint64_t)(together - most.block_rows) * PANEL_ROWS * 4;
+    return (x > small ? x : small) + threads * room;
 }
 
 /* Rows of x in the tile that begins at row t; a matrix tile is always full, its last rows perhaps unused. */

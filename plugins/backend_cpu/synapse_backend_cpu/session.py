@@ -53,8 +53,8 @@ class CpuSession:
     """One program, its arena, states and pages, and the threads that run it.
 
     `state_form` names the runtime that makes the states: its table of kernels and what it was
-    compiled from. `_library` runs it, whatever SYNAPSE_CPU says later. `_numbers` are those of all weights;
-    `_alone` says that a small call may run on one thread.
+    compiled from. `_library` runs it, whatever SYNAPSE_CPU says later. `_numbers` are those of all
+    weights; `_alone` says that a small call may run on one thread.
     """
 
     program: Program

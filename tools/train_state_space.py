@@ -31,8 +31,10 @@ from little_world.corpus import TOPICS, held_out_documents, training_documents
 from little_world.grammar import BEGIN, END, STOP
 from little_world.vocabulary import CHAT_TEMPLATE
 from state_space.linear import Linear
-from state_space.mamba import Mamba
+from state_space.mamba import Mamba, Mixer
+from state_space.native_scan import NativeScan
 from state_space.rwkv7 import Rwkv7
+from state_space.selective_scan import SelectiveScan
 from train_default_model import POOL, batches, schedule
 
 FAMILIES = {"mamba": Mamba, "rwkv7": Rwkv7}
@@ -60,6 +62,7 @@ STATE = "training.pt"
 @click.option("--resume", is_flag=True, help="Go on where OUT was interrupted.")
 @click.option("--tokenizer", "spelling", type=click.Path(path_type=Path), help="A tokenizer.json.")
 @click.option("--bfloat16", is_flag=True, help="Multiply by the projections in bfloat16.")
+@click.option("--native", is_flag=True, help="Run Mamba's scan in C; needs ziglang.")
 @click.option("--every", default=250, help="Steps from one checkpoint to the next.")
 def train(
     out: Path,
@@ -75,12 +78,14 @@ def train(
     resume: bool,
     spelling: Path | None,
     bfloat16: bool,
+    native: bool,
     every: int,
 ) -> None:
     """Train, and write config, tokenizer, float16 weights and the training's state into OUT."""
     torch.set_num_threads(1)
     torch.manual_seed(seed)
     Linear.in_bfloat16 = bfloat16
+    Mixer.scan = NativeScan if native else SelectiveScan
     before = out if resume else first
     known = spelling or (before / "tokenizer.json" if before else None)
     if known is None:

@@ -82,6 +82,28 @@ def test_the_gradient_of_the_scan_is_that_of_its_differences() -> None:
     assert torch.autograd.gradcheck(scan.SelectiveScan.apply, (x, dt, a, b, c))
 
 
+def test_the_native_scan_is_the_scan() -> None:
+    pytest.importorskip("ziglang")
+    native = pytest.importorskip("state_space.native_scan")
+    generator = torch.Generator().manual_seed(7)
+
+    def number(*shape: int):
+        return torch.randn(*shape, generator=generator)
+
+    dt = torch.nn.functional.softplus(number(40, 3, 48) - 1)
+    given = (number(40, 3, 48), dt, -number(8, 48).exp(), number(40, 8, 3), number(40, 8, 3))
+    weights = number(40, 3, 48)
+    found = []
+    for function in (scan.SelectiveScan, native.NativeScan):
+        leaves = [tensor.clone().requires_grad_() for tensor in given]
+        y = function.apply(*leaves)
+        y.backward(weights)
+        found.append([y.detach(), *(leaf.grad for leaf in leaves)])
+    for one, other in zip(*found, strict=True):
+        assert float(one.abs().max()) > 1
+        assert float((one - other).abs().max()) < 1e-5 * float(one.abs().max())
+
+
 @pytest.mark.parametrize("decay", [-8.0, 0.0, 8.0], ids=["slow", "middling", "fast"])
 def test_wkv7_by_chunks_is_wkv7_by_steps(decay: float) -> None:
     generator = torch.Generator().manual_seed(6)

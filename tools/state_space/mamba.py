@@ -27,9 +27,13 @@ TIME_STEP = (1e-3, 1e-1)
 class Mixer(nn.Module):
     """A causal convolution and a selective scan, gated.
 
+    The scan is SelectiveScan, or a faster one that computes the same.
+
     Shapes: rows (T, B, C); inside E = intermediate_size channels.
     Source: Gu & Dao 2023, figure 3.
     """
+
+    scan = SelectiveScan
 
     def __init__(self, shape: dict[str, int]) -> None:
         super().__init__()
@@ -57,7 +61,7 @@ class Mixer(nn.Module):
         dt = functional.softplus(self.dt_proj(low))
         a = -torch.exp(self.A_log).T.contiguous()  # (N, E)
         b, c = (part.transpose(1, 2).contiguous() for part in (b, c))  # (T, N, B)
-        y = SelectiveScan.apply(x, dt, a, b, c) + x * self.D
+        y = Mixer.scan.apply(x, dt, a, b, c) + x * self.D
         return self.out_proj(y * functional.silu(gate))
 
     def _convolve(self, x: torch.Tensor) -> torch.Tensor:

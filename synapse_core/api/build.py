@@ -33,7 +33,7 @@ from synapse_core.graph import Encoded, Graph, WeightSource
 from synapse_core.hookspecs import Registry
 from synapse_core.loaders import Checkpoint
 from synapse_core.ops import Op
-from synapse_core.passes import Choice, Rule, installed_passes, optimise
+from synapse_core.passes import Choice, installed_passes, optimise, plan_for
 from synapse_core.program import Limits, Program, functions_of, lower, open_program
 
 DEFAULT_CONTEXT = 2048
@@ -132,7 +132,7 @@ def build(
     built = build_graph(family, config, registry, limits.positions)
     formats = Formats(registry)
     bound = bind_weights(built, family, checkpoint, formats)
-    plan = (Rule("*", format),) if format else ()
+    plan = plan_for(format, family.keeps)
     room_bytes = available_bytes() if memory_bytes is None else memory_bytes
     check_room(path, bound, plan, room_bytes, formats)
     choices: list[Choice] = []

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from fnmatch import fnmatchcase
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -13,12 +12,19 @@ import attrs
 import numpy as np
 
 from synapse_core.errors import UsageError
-from synapse_core.families import Family, ignored_tensors
+from synapse_core.families import Family, ignored_tensors, made_tensors
 from synapse_core.formats import CORE_FORMATS, Formats
 from synapse_core.graph import Graph, Weight
 from synapse_core.loaders import Checkpoint, FileTensor
 from synapse_core.loaders.written import WrittenTensor
-from synapse_core.passes import Reencoded, Rule, given_format, reencode, relative_error
+from synapse_core.passes import (
+    Reencoded,
+    Rule,
+    asked_format,
+    given_format,
+    reencode,
+    relative_error,
+)
 
 if TYPE_CHECKING:
     from concurrent.futures import Future, ThreadPoolExecutor
@@ -71,8 +77,9 @@ def plan_tensors(
 ) -> list[Requantized]:
     """Return what every tensor of a checkpoint becomes, in the order of the file.
 
-    `graph` is bound to the checkpoint. Vectors become f32. Tensors that a family ignores go along
-    as they are; one that repeats another (a tied head) is left out.
+    `graph` is bound to the checkpoint. Vectors become f32. Tensors that weights are made of, and
+    those that a family ignores, go along as they are; one that repeats another (a tied head) is
+    left out.
 
     Raises: UsageError for a format that cannot be written, or two for the parts of one tensor.
     """
@@ -80,11 +87,14 @@ def plan_tensors(
     for weight in graph.weights.values():
         if isinstance(weight.source, FileTensor):
             holders.setdefault(weight.source.name, []).append(weight)
+    made = made_tensors(graph, family, checkpoint)
     ignored = ignored_tensors(family, checkpoint)
     planned: list[Requantized] = []
     for name, tensor in checkpoint.tensors.items():
         if name in holders:
             planned.append(_plan_tensor(tensor, holders[name], plan, formats))
+        elif name in made:
+            planned.append(Requantized(tensor, (made[name],), None, tensor.format))
         elif name in ignored:
             planned.append(Requantized(tensor, (), None, tensor.format))
     return planned
@@ -97,7 +107,7 @@ def _plan_tensor(
     if all(weight.rows == 1 for weight in held):
         given = "f32" if tensor.format in FLOATS else tensor.format
         return Requantized(tensor, names, None, given)
-    asked = {weight.name: _asked(weight.name, plan) for weight in held}
+    asked = {weight.name: asked_format(weight.name, plan) for weight in held}
     first = asked[names[0]]
     for name, format in asked.items():
         if format != first:
@@ -110,10 +120,6 @@ def _plan_tensor(
     given = given_format(first, held[0], formats).name
     bare = first.partition("@")[0]
     return Requantized(tensor, names, bare, given, formats=formats)
-
-
-def _asked(name: str, plan: Sequence[Rule]) -> str | None:
-    return next((rule.format for rule in plan if fnmatchcase(name, rule.pattern)), None)
 
 
 def written(

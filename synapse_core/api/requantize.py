@@ -23,7 +23,7 @@ from synapse_core.loaders.gguf_writer import write_gguf
 from synapse_core.loaders.safetensors import SINGLE
 from synapse_core.loaders.safetensors_writer import write_formats
 from synapse_core.loaders.written import WrittenTensor
-from synapse_core.passes import Rule, check_plan, read_plan
+from synapse_core.passes import check_plan, plan_for, read_plan
 
 GGUF_SUFFIX, SAFETENSORS_SUFFIX = ".gguf", ".safetensors"
 
@@ -71,7 +71,7 @@ def requantize(
     if plan_file is not None:
         matrices = (name for name, weight in graph.weights.items() if weight.rows > 1)
         check_plan(plan_file, rules, matrices)
-    plan = (*rules, *((Rule("*", format),) if format is not None else ()))
+    plan = (*rules, *plan_for(format, family.keeps))
     tensors = plan_tensors(checkpoint, graph, family, plan, formats)
     notes: tuple[str, ...] = ()
     gguf: GgufPlan | None = None

@@ -51,7 +51,7 @@ def check_room(
         holding = holding_of(weight, plan, known)
         if holding is None or holding.held is holding.stored:
             continue
-        if holding.rule is None:
+        if holding.asked is None:
             carried.add(holding.stored.name)
         taken = weight.rows * holding.held.row_bytes(weight.cols)
         formats[holding.held.name] = formats.get(holding.held.name, 0) + taken

@@ -17,7 +17,7 @@ from synapse_core.families import (
 from synapse_core.formats import Formats
 from synapse_core.graph import Graph
 from synapse_core.hookspecs import Registry
-from synapse_core.passes import Rule, installed_passes, stages
+from synapse_core.passes import installed_passes, plan_for, stages
 from synapse_core.plugins import default_host
 
 
@@ -46,7 +46,7 @@ def graph_stages(
     graph = build_graph(family, config, registry, positions)
     formats = Formats(registry)
     graph = bind_weights(graph, family, checkpoint, formats)
-    plan = (Rule("*", format),) if format else ()
+    plan = plan_for(format, family.keeps)
     extra = installed_passes(registry)
     return dict(stages(graph, plan=plan, arith=arith, extra=extra, formats=formats))
 

@@ -1,9 +1,18 @@
 """Families: from a checkpoint to a graph with weights, without computing anything."""
 
-from synapse_core.families.bind import bind_weights, ignored_tensors, map_entry
+from synapse_core.families.bind import bind_weights, ignored_tensors, made_tensors, map_entry
 from synapse_core.families.choose import choose_family
 from synapse_core.families.config import ComponentConfig, LayerConfig, ModelConfig, SublayerConfig
-from synapse_core.families.contract import Claim, Family, Ignore, Part, stacked
+from synapse_core.families.contract import (
+    Claim,
+    Entry,
+    Family,
+    Ignore,
+    Made,
+    Part,
+    stacked,
+    transposed,
+)
 from synapse_core.families.fields import (
     MOST_CONTEXT,
     MOST_HEADS,
@@ -24,11 +33,13 @@ __all__ = [
     "MOST_WIDTH",
     "Claim",
     "ComponentConfig",
+    "Entry",
     "Family",
     "Fields",
     "GgufForm",
     "Ignore",
     "LayerConfig",
+    "Made",
     "ModelConfig",
     "Part",
     "SublayerConfig",
@@ -37,9 +48,11 @@ __all__ = [
     "build_token_stack",
     "choose_family",
     "ignored_tensors",
+    "made_tensors",
     "make_component",
     "map_entry",
     "model_config",
     "side_by_side",
     "stacked",
+    "transposed",
 ]

@@ -10,21 +10,23 @@ import attrs
 import numpy as np
 
 from synapse_core.errors import WeightError
-from synapse_core.families.contract import Family, Part
+from synapse_core.families.contract import Entry, Family, Made, Part
 from synapse_core.formats import CORE_FORMATS, Formats
-from synapse_core.graph import Graph, Weight
+from synapse_core.graph import Constant, Encoded, Graph, Weight, WeightSource
 from synapse_core.loaders import Checkpoint, FileTensor
 
 _NUMBER = re.compile(r"(?<=\.)(0|[1-9][0-9]*)(?=\.)")
 # How much of a tensor is compared at a time, so that a mapped file is never held as a whole.
 COMPARE_BYTES = 1 << 24
-WeightMap = Mapping[str, str | Part]
+WeightMap = Mapping[str, Entry]
+# What a tensor may be stored in that a weight is made of.
+FLOATS = ("f32", "f16", "bf16")
 
 
 def bind_weights(
     graph: Graph, family: Family, checkpoint: Checkpoint, formats: Formats = CORE_FORMATS
 ) -> Graph:
-    """Return the graph with every weight's source in the checkpoint; nothing is copied.
+    """Return the graph with every weight's source in the checkpoint; only what is made is copied.
 
     Raises: WeightError naming the tensor: missing, of another shape or format, or used by nothing;
     a tied head that is present and differs, naming both.
@@ -34,10 +36,9 @@ def bind_weights(
     used: set[str] = set()
     for name, weight in graph.weights.items():
         if weight.source is None:
-            tensor = _tensor_of(name, family, graph, checkpoint)
-            _check(weight, tensor, formats)
+            tensor, entry = _tensor_of(name, family, graph, checkpoint)
             used.add(tensor.name)
-            weight = attrs.evolve(weight, source=tensor)
+            weight = attrs.evolve(weight, source=_source_of(weight, tensor, entry, formats))
         weights[name] = weight
     for alias, name in family.aliases.items():
         if alias not in weights and name in weights:
@@ -52,7 +53,13 @@ def ignored_tensors(family: Family, checkpoint: Checkpoint) -> dict[str, str]:
     return {name: reason for name, reason in reasons if reason is not None}
 
 
-def map_entry(name: str, names: WeightMap) -> str | Part | None:
+def made_tensors(graph: Graph, family: Family, checkpoint: Checkpoint) -> dict[str, str]:
+    """Return the tensors that weights are made of, each with its weight's name."""
+    entries = {name: map_entry(name, family.weights[checkpoint.source]) for name in graph.weights}
+    return {entry.tensor: name for name, entry in entries.items() if isinstance(entry, Made)}
+
+
+def map_entry(name: str, names: WeightMap) -> Entry | None:
     """Return the map's entry for a canonical weight, None where there is none.
 
     `{n}` of the map stands for the layer's number, the first number between dots.
@@ -63,12 +70,14 @@ def map_entry(name: str, names: WeightMap) -> str | Part | None:
     if found is None:
         return None
     entry = names.get(f"{name[: found.start()]}{{n}}{name[found.end() :]}")
-    if isinstance(entry, Part):
+    if isinstance(entry, Part | Made):
         return entry.numbered(found[0])
     return None if entry is None else entry.replace("{n}", found[0])
 
 
-def _tensor_of(name: str, family: Family, graph: Graph, checkpoint: Checkpoint) -> FileTensor:
+def _tensor_of(
+    name: str, family: Family, graph: Graph, checkpoint: Checkpoint
+) -> tuple[FileTensor, Entry]:
     entry = map_entry(name, family.weights[checkpoint.source])
     if entry is None:
         raise WeightError(checkpoint.path, f"the family's map has no tensor for weight {name!r}")
@@ -86,11 +95,12 @@ def _tensor_of(name: str, family: Family, graph: Graph, checkpoint: Checkpoint) 
             f"is missing; the config asks for it as {name!r}",
             field=f"tensor {theirs!r}",
         )
-    return _part_of(tensor, name, entry, graph) if isinstance(entry, Part) else tensor
+    part = _part_of(tensor, name, entry, graph) if isinstance(entry, Part) else tensor
+    return part, entry
 
 
-def _tensor_name(entry: str | Part) -> str:
-    return entry.tensor if isinstance(entry, Part) else entry
+def _tensor_name(entry: Entry) -> str:
+    return entry if isinstance(entry, str) else entry.tensor
 
 
 def _part_of(tensor: FileTensor, name: str, entry: Part, graph: Graph) -> FileTensor:
@@ -103,7 +113,7 @@ def _part_of(tensor: FileTensor, name: str, entry: Part, graph: Graph) -> FileTe
     flat = len(tensor.shape) == 1
     sizes = [weight.cols if flat else weight.rows for weight in weights]
     asked = (sum(sizes),) if flat else (sum(sizes), weights[0].cols)
-    if tensor.shape != asked:
+    if _long_axes(tensor.shape) != _long_axes(asked) or tensor.shape[0] != asked[0]:
         raise WeightError(
             tensor.file, f"tensor {tensor.name!r} is {tensor.shape}, the config says {asked}"
         )
@@ -111,9 +121,46 @@ def _part_of(tensor: FileTensor, name: str, entry: Part, graph: Graph) -> FileTe
     return tensor.part(sum(sizes[:place]), sizes[place])
 
 
+def _source_of(weight: Weight, tensor: FileTensor, entry: Entry, formats: Formats) -> WeightSource:
+    if isinstance(entry, Made):
+        return _made_of(weight, tensor, entry, formats)
+    _check(weight, tensor, formats)
+    return tensor
+
+
+def _made_of(weight: Weight, tensor: FileTensor, entry: Made, formats: Formats) -> WeightSource:
+    """Return the weight that is made of a tensor's numbers.
+
+    The file's size bounds what is decoded: floats take at most twice their bytes.
+    """
+    asked = _long_axes(entry.shape(weight.rows, weight.cols))
+    if _long_axes(tensor.shape) != asked:
+        raise WeightError(
+            tensor.file, f"tensor {tensor.name!r} is {tensor.shape}, the config says {asked}"
+        )
+    if tensor.format not in FLOATS:
+        raise WeightError(
+            tensor.file,
+            f"is stored as {tensor.format}; weight {weight.name!r} is made of it,"
+            f" and it can be {', '.join(FLOATS)}",
+            field=f"tensor {tensor.name!r}",
+            offset=tensor.offset,
+        )
+    stored = formats.named(tensor.format)
+    numbers = stored.decode(tensor.raw(), tensor.cols).reshape(asked)
+    made = Constant.of(entry.make(numbers).reshape(weight.rows, weight.cols))
+    return Encoded.encode(made.values, stored) if entry.moves else made
+
+
+def _long_axes(shape: tuple[int, ...]) -> tuple[int, ...]:
+    """Return a shape without its axes of one number: the bytes lie the same."""
+    return tuple(size for size in shape if size != 1)
+
+
 def _check(weight: Weight, tensor: FileTensor, formats: Formats) -> None:
     asked = (weight.cols,) if weight.rows == 1 else (weight.rows, weight.cols)
-    if tensor.shape not in (asked, (weight.rows, weight.cols)):
+    same = _long_axes(tensor.shape) == _long_axes(asked)
+    if not same or (tensor.rows, tensor.cols) != (weight.rows, weight.cols):
         raise WeightError(
             tensor.file, f"tensor {tensor.name!r} is {tensor.shape}, the config says {asked}"
         )

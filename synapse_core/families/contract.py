@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import attrs
 
@@ -14,6 +14,9 @@ from synapse_core.families.fields import Fields
 from synapse_core.families.gguf_form import GgufForm
 from synapse_core.graph import GraphBuilder
 from synapse_core.hookspecs import Registry
+
+if TYPE_CHECKING:
+    import numpy as np
 
 Metadata = Mapping[str, Any]
 ReadConfig = Callable[[Fields], ModelConfig]
@@ -71,6 +74,49 @@ def stacked(tensor: str, *parts: str) -> dict[str, Part]:
     return {part: Part(tensor, parts) for part in parts}
 
 
+def same_shape(rows: int, cols: int) -> tuple[int, ...]:
+    """Return the shape of a tensor that lies as its weight does."""
+    return (rows, cols)
+
+
+@attrs.frozen(kw_only=True)
+class Made:
+    """A weight whose numbers are made at load of a tensor's: turned, or a function of each.
+
+    `make` takes the numbers as float32 in the tensor's shape, axes of one number left out, and
+    returns the weight's (rows, cols). `shape` says that shape by the weight's rows and cols.
+    `moves`: the numbers only change their places, and stay in the tensor's format; else they are
+    float32. It is for float tensors that are small beside the model, since the result is held in
+    memory. What `synapse quantize` writes has the tensor as it was.
+    """
+
+    tensor: str
+    make: Callable[[np.ndarray], np.ndarray]
+    shape: Callable[[int, int], tuple[int, ...]] = same_shape
+    moves: bool = False
+
+    def numbered(self, number: str) -> Made:
+        """Return it with a layer's number in the place of `{n}`."""
+        return attrs.evolve(self, tensor=self.tensor.replace("{n}", number))
+
+
+def transposed(tensor: str) -> Made:
+    """Return the entry of a weight (N, C) that a file holds as (C, N)."""
+    return Made(tensor=tensor, make=_turn, shape=_turned_shape, moves=True)
+
+
+def _turn(numbers: np.ndarray) -> np.ndarray:
+    return numbers.T
+
+
+def _turned_shape(rows: int, cols: int) -> tuple[int, ...]:
+    return (cols, rows)
+
+
+# What a family's map says of a weight: the tensor's name, or how it is got of one.
+Entry = str | Part | Made
+
+
 @attrs.frozen(kw_only=True)
 class Family:
     """A kind of model.
@@ -78,9 +124,11 @@ class Family:
     `config[source]` reads the metadata of a source ("hf", "gguf"). `weights[source]` maps a
     canonical weight name to the tensor's, `{n}` standing for a layer's number in both:
     {"layers.{n}.ffn.up.weight": "model.layers.{n}.mlp.up_proj.weight"}; weights that share a tensor
-    have the entries that `stacked` makes. `fused[source]` has such entries for files which hold in
-    one tensor what most have in several; a file has the one or the others, never both.
-    `ignores` are patterns, shell style, over tensor names.
+    have the entries that `stacked` makes, weights that are no bytes of a file a `Made`.
+    `fused[source]` has such entries for files which hold in one tensor what most have in several; a
+    file has the one or the others, never both. `ignores` are patterns, shell style, over tensor
+    names. `keeps` are such over canonical names, of matrices that stay as they are stored when a
+    format is asked for all (`--format`).
     `build` None: the token stack. `aliases`: a weight that the graph does without because it uses
     another's numbers; where the file has it all the same, both must be equal. `refuses` maps
     architectures that look like the family's and are not read to what they are, for the error.
@@ -92,9 +140,10 @@ class Family:
     name: str
     claims: tuple[Claim, ...]
     config: Mapping[str, ReadConfig]
-    weights: Mapping[str, Mapping[str, str | Part]]
+    weights: Mapping[str, Mapping[str, Entry]]
     fused: Mapping[str, Mapping[str, Part]] = attrs.field(factory=dict)
     ignores: tuple[Ignore, ...] = ()
+    keeps: tuple[str, ...] = ()
     build: BuildGraph | None = None
     aliases: Mapping[str, str] = HEAD_OF_TIED
     refuses: Mapping[str, str] = attrs.field(factory=dict)

@@ -5,6 +5,7 @@ from synapse_core.passes.fold import fold_constants
 from synapse_core.passes.formats import (
     Choice,
     Rule,
+    asked_format,
     assign_arithmetic,
     assign_formats,
     given_format,
@@ -12,7 +13,7 @@ from synapse_core.passes.formats import (
 )
 from synapse_core.passes.fuse import expand, fuse_add_norm, fuse_gate, fuse_linears
 from synapse_core.passes.pipeline import FUSIONS, Pass, installed_passes, optimise, stages
-from synapse_core.passes.plan import check_plan, read_plan
+from synapse_core.passes.plan import check_plan, plan_for, read_plan
 from synapse_core.passes.reencode import Reencoded, reencode, relative_error
 from synapse_core.passes.show import as_diff, as_dot, as_text
 from synapse_core.passes.svg import as_svg
@@ -27,6 +28,7 @@ __all__ = [
     "as_dot",
     "as_svg",
     "as_text",
+    "asked_format",
     "assign_arithmetic",
     "assign_formats",
     "check_plan",
@@ -39,6 +41,7 @@ __all__ = [
     "holding_of",
     "installed_passes",
     "optimise",
+    "plan_for",
     "read_plan",
     "reencode",
     "relative_error",

@@ -37,17 +37,17 @@ FORMATS_OF_ARITHMETIC = {
 
 @attrs.frozen
 class Rule:
-    """Weights whose name matches `pattern` (shell style) are held in `format`."""
+    """Weights whose name matches `pattern` (shell style) are held in `format`; None: as stored."""
 
     pattern: str
-    format: str
+    format: str | None
 
 
 @attrs.frozen(eq=False)
 class Holding:
-    """What a matrix is stored in, is given by the rule that means it, and is held in at last."""
+    """What a matrix is asked in, is stored in, is given, and is held in at last."""
 
-    rule: Rule | None
+    asked: str | None
     stored: WeightFormat
     given: WeightFormat
     held: WeightFormat
@@ -80,7 +80,7 @@ def assign_formats(
     weights = dict(graph.weights)
     for name, weight in graph.weights.items():
         holding = holding_of(weight, plan, formats)
-        if holding is None or (holding.rule is None and holding.held is holding.stored):
+        if holding is None or (holding.asked is None and holding.held is holding.stored):
             continue
         weights[name], choice = _encode(weight, holding)
         if report is not None:
@@ -97,10 +97,15 @@ def holding_of(
     """
     if weight.rows == 1 or weight.source is None:
         return None
-    rule = next((rule for rule in plan if fnmatchcase(weight.name, rule.pattern)), None)
+    asked = asked_format(weight.name, plan)
     stored = formats.named(weight.source.format)
-    given = stored if rule is None else given_format(rule.format, weight, formats)
-    return Holding(rule, stored, given, carrier_of(given, weight.cols))
+    given = stored if asked is None else given_format(asked, weight, formats)
+    return Holding(asked, stored, given, carrier_of(given, weight.cols))
+
+
+def asked_format(name: str, plan: Sequence[Rule]) -> str | None:
+    """Return the format that the first matching rule asks for a weight, None: as it is stored."""
+    return next((rule.format for rule in plan if fnmatchcase(name, rule.pattern)), None)
 
 
 def given_format(asked: str, weight: Weight, formats: Formats = CORE_FORMATS) -> WeightFormat:
@@ -122,7 +127,7 @@ def given_format(asked: str, weight: Weight, formats: Formats = CORE_FORMATS) ->
 
 
 def assign_arithmetic(graph: Graph, asked: str | None = None) -> Graph:
-    """Name the arithmetic of every linear: by its weight's format, or as asked.
+    """Name the arithmetic of every linear: as asked, or that of its first weight.
 
     Raises: UsageError when the asked arithmetic cannot be used with a weight's format.
     """
@@ -135,11 +140,16 @@ def assign_arithmetic(graph: Graph, asked: str | None = None) -> Graph:
     return map_functions(graph, change)
 
 
+def arithmetic_of(weight: Weight, format: str) -> str:
+    """Return what a weight's products are in that is held in a format, where nothing is asked."""
+    return "f32" if weight.exact else ARITHMETIC_OF_FORMAT.get(format, "f32")
+
+
 def _encode(weight: Weight, holding: Holding) -> tuple[Weight, Choice]:
     source = weight.source
     assert source is not None
-    rule, stored, given, held = holding.rule, holding.stored, holding.given, holding.held
-    asked = stored.name if rule is None else rule.format.partition("@")[0]
+    stored, given, held = holding.stored, holding.given, holding.held
+    asked = (holding.asked or stored.name).partition("@")[0]
     if given is stored and held is stored:
         return weight, Choice(weight.name, asked, held.name, source.raw().size, 0.0)
     encoded, error = _encode_in_blocks(source.raw(), weight.cols, stored, given, held)
@@ -167,8 +177,9 @@ def _encode_in_blocks(
 def _with_arithmetic(node: Node, graph: Graph, asked: str | None) -> Node:
     if node.op != "linear":
         return node
-    stored = [graph.weights[w.name].type for w in node.inputs[1::2] if isinstance(w, WeightRef)]
-    arith = asked or ARITHMETIC_OF_FORMAT.get(stored[0].format, "f32")
+    weights = [graph.weights[w.name] for w in node.inputs[1::2] if isinstance(w, WeightRef)]
+    stored = [weight.type for weight in weights]
+    arith = asked or arithmetic_of(weights[0], stored[0].format)
     if arith not in FORMATS_OF_ARITHMETIC:
         raise UsageError(f"arithmetic {arith!r}: must be one of {', '.join(FORMATS_OF_ARITHMETIC)}")
     for weight in stored:

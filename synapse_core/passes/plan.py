@@ -1,8 +1,8 @@
-"""A plan from a file: which weights are held in which format."""
+"""Plans: which weights are held in which format, by one format for all or from a file."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from fnmatch import fnmatchcase
 from pathlib import Path
 
@@ -12,6 +12,13 @@ from synapse_core.loaders.json_file import read_json
 from synapse_core.passes.formats import Rule
 
 MOST_RULES = 4096
+
+
+def plan_for(format: str | None, keeps: Sequence[str] = ()) -> tuple[Rule, ...]:
+    """Return the plan of one format for all matrices but those that a family keeps as stored."""
+    if format is None:
+        return ()
+    return (*(Rule(pattern, None) for pattern in keeps), Rule("*", format))
 
 
 def read_plan(path: Path, formats: Formats = CORE_FORMATS) -> tuple[Rule, ...]:

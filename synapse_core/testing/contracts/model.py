@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ from synapse_core.errors import FileError, PluginConflict, PluginError, SynapseE
 from synapse_core.families import (
     Family,
     Fields,
+    Made,
     ModelConfig,
     Part,
     bind_weights,
@@ -170,9 +172,12 @@ def weight_map_covers_the_graph(subject: Subject) -> None:
             if isinstance(entry, Part):
                 tensors[entry.tensor] = _zeros(entry.tensor, *_stacked_shape(entry, graph))
                 continue
+            shape: tuple[int, ...] = (weight.rows, weight.cols)
+            if isinstance(entry, Made):
+                shape, entry = entry.shape(*shape), entry.tensor
             require(entry not in filled, f"tensor {entry!r} fills two weights of the graph")
             filled.add(entry)
-            tensors[entry] = _zeros(entry, weight.rows, weight.cols)
+            tensors[entry] = _zeros(entry, *shape)
         checkpoint = Checkpoint(Path("sample"), source, sample.metadata, tensors, Path("sample"))
         try:
             bind_weights(graph, family, checkpoint)
@@ -180,9 +185,9 @@ def weight_map_covers_the_graph(subject: Subject) -> None:
             require(False, f"a checkpoint of just the mapped tensors does not bind: {error}")
 
 
-def _zeros(name: str, rows: int, cols: int) -> FileTensor:
-    shape = (cols,) if rows == 1 else (rows, cols)
-    data = np.zeros(4 * rows * cols, np.uint8)
+def _zeros(name: str, *shape: int) -> FileTensor:
+    shape = shape[1:] if shape[0] == 1 and len(shape) > 1 else shape
+    data = np.zeros(4 * math.prod(shape), np.uint8)
     return FileTensor(name, shape, "f32", Path("sample"), 0, data)
 
 

@@ -9,6 +9,7 @@ import hashlib
 import importlib.util
 import os
 import platform
+import re
 import sys
 from collections.abc import Iterable, Sequence
 from importlib.machinery import EXTENSION_SUFFIXES
@@ -18,6 +19,8 @@ from typing import NamedTuple
 PACKAGE = Path(__file__).parents[1]
 RUNTIME = PACKAGE / "runtime"
 HOST = PACKAGE / "host"
+# The folder of what a wheel carries compiled: in this package, and beside a plugin's C files.
+CARRIED = "_lib"
 
 # Bits must not depend on the compiler's mood: no contraction, no libm, no sanitizer.
 FLAGS = (
@@ -55,9 +58,9 @@ SUFFIXES = {"linux": ".so", "macos": ".dylib", "windows": ".dll"}
 class Tier(NamedTuple):
     """One table of kernels, for the processors that have its instructions.
 
-    `folder` has the files that take the place of those of the same name in `kernels/` and `host/`;
-    all others are compiled with the tier's flags. `feature` is its bit in `syn_instructions`, 0 for
-    none.
+    `folder` has the files that take the place of those of the same name in `kernels/` and `host/`,
+    and what they need beside; all others are compiled with the tier's flags. `feature` is its bit
+    in `syn_instructions`, 0 for none.
     """
 
     name: str
@@ -129,7 +132,10 @@ def tiers_of(target: str) -> tuple[Tier, ...]:
 
 def runtime_sources(tier: Tier = PLAIN) -> list[Path]:
     """Return the C files of the runtime and of a table of its core kernels."""
-    return sorted([*RUNTIME.glob("*.c"), *_of_tier(RUNTIME / "kernels", tier)])
+    replaced = {path.name for folder in (RUNTIME / "kernels", HOST) for path in folder.glob("*.c")}
+    own = (RUNTIME / tier.folder).glob("*.c") if tier.folder else ()
+    beside = [path for path in own if path.name not in replaced]
+    return sorted([*RUNTIME.glob("*.c"), *_of_tier(RUNTIME / "kernels", tier), *beside])
 
 
 def host_sources(tier: Tier = PLAIN) -> list[Path]:
@@ -150,6 +156,11 @@ def runtime_library(target: str, tier: Tier = PLAIN) -> Library:
     # On Windows: WaitOnAddress, and there are threads without a library.
     needs = "-lapi-ms-win-core-synch-l1-2-0" if system_of(target) == "windows" else "-lpthread"
     return library(f"synapse-runtime-{tier.name}", sources, target, (*tier.flags, needs))
+
+
+def kernel_symbol(name: str) -> str:
+    """Return the C name of an op's kernel."""
+    return "syn_kernel_" + re.sub(r"[^0-9A-Za-z]", "_", name)
 
 
 def kernel_library(symbol: str, source: Path, target: str, tier: Tier = PLAIN) -> Library:

@@ -12,6 +12,9 @@
 enum { GROUP_ROWS = 16, VECTORS = GROUP_ROWS / SYN_LANES, PANEL_ROWS = 2 * GROUP_ROWS, PANEL_VECTORS = 2 * VECTORS,
        AHEAD_BYTES = 3072 };
 
+/* Columns of floats whose products are summed before they are added to those of others. */
+enum { PART_COLUMNS = 128 };
+
 /* `call` of a number from 1 to some most, known to the compiler in each case. */
 #define SYN_CASE(n, call) case n: call(n); break;
 #define SYN_CASES_3(call) SYN_CASE(1, call) SYN_CASE(2, call) SYN_CASE(3, call)
@@ -62,7 +65,10 @@ SYN_INLINE syn_vi take_quarters(const syn_rows16 *r, uint32_t v, uint32_t first,
 }
 
 /* Ask for what is read when memory has answered, to come as far as the second cache. */
-SYN_INLINE void ask_ahead_of(const syn_rows16 *r, size_t at) { __builtin_prefetch(r->ahead + at * GROUP_ROWS, 0, 2); }
+SYN_INLINE void ask_ahead_of(const syn_rows16 *r, size_t at) {
+    __builtin_prefetch(r->ahead + at * GROUP_ROWS, 0, 2);
+    __asm__ volatile("" : : : "memory");  /* a compiler would gather them: memory answers a few at a time */
+}
 
 /* A word of each row of vector v of packed rows. They are read about one behind the other. */
 SYN_INLINE syn_vi take_packed(const syn_rows16 *r, uint32_t v, size_t at) {
@@ -143,6 +149,13 @@ SYN_INLINE void take_numbers(syn_vf to[2], syn_vi bits, uint32_t dtype) {
 SYN_INLINE syn_vf take_half(const syn_rows16 *r, uint32_t v, size_t at, int packed, int is_last) {
     if (packed) return syn_v_from_f16(r->packed + at * GROUP_ROWS + v * sizeof(syn_vh));
     return is_last ? syn_v_high_f16(take_word(r, v, at - 2, 0)) : syn_v_low_f16(take_word(r, v, at, 0));
+}
+
+/* The two float16 at `at` of packed rows. */
+SYN_INLINE void take_pair(syn_vf to[2], const syn_rows16 *r, uint32_t v, size_t at) {
+    if (v == 0) ask_ahead_of(r, at);
+    to[0] = take_half(r, v, at, 1, 0);
+    to[1] = take_half(r, v, at + 2, 1, 0);
 }
 
 #endif

@@ -1,0 +1,140 @@
+"""Weights that are made of a tensor's numbers at load, and matrices that keep their format."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from safetensors.numpy import load_file, save_file
+
+from synapse_core.api.quantize import plan_tensors
+from synapse_core.errors import WeightError
+from synapse_core.families import Family, Made, bind_weights, transposed
+from synapse_core.formats import format_named
+from synapse_core.graph import Graph, GraphBuilder
+from synapse_core.loaders import SAFETENSORS, Checkpoint
+from synapse_core.ops import TensorType
+from synapse_core.passes import assign_formats, plan_for
+from synapse_core.testing.case import finder
+
+ROWS, COLS = 64, 32
+
+
+def negated_exp(numbers: np.ndarray) -> np.ndarray:
+    return -np.exp(numbers)
+
+
+FAMILY = Family(
+    name="made",
+    claims=(),
+    config={},
+    weights={
+        "hf": {
+            "layers.{n}.down.weight": transposed("h.{n}.w1"),
+            "layers.{n}.decay": Made(tensor="h.{n}.log", make=negated_exp),
+            "layers.{n}.conv": "h.{n}.conv.weight",
+            "layers.{n}.up.weight": "h.{n}.up",
+        }
+    },
+    keeps=("layers.*.down.weight",),
+)
+
+
+def graph_of() -> Graph:
+    builder = GraphBuilder(finder())
+    g = builder.function("forward")
+    x = g.input("x", TensorType(g.space("tokens"), COLS))
+    y = g.linear(x, builder.weight("layers.0.down.weight", ROWS, COLS))
+    y = g.op("mul", y, builder.weight("layers.0.decay", 1, ROWS))
+    g.output("y", g.linear(y, builder.weight("layers.0.up.weight", COLS, ROWS)))
+    g.output("z", g.linear(x, builder.weight("layers.0.conv", ROWS, COLS)))
+    return builder.finish()
+
+
+def checkpoint_of(folder: Path, **changes: np.ndarray) -> Checkpoint:
+    rng = np.random.default_rng(5)
+    tensors = {
+        "h.0.w1": rng.standard_normal((COLS, ROWS)).astype(np.float16),
+        "h.0.log": rng.standard_normal(ROWS).astype(np.float32),
+        "h.0.conv.weight": rng.standard_normal((ROWS, 1, COLS)).astype(np.float32),
+        "h.0.up": rng.standard_normal((COLS, ROWS)).astype(np.float32),
+    }
+    save_file(tensors | changes, folder / "model.safetensors")
+    (folder / "config.json").write_text(json.dumps({"architectures": ["Made"]}))
+    return SAFETENSORS.open(folder)
+
+
+def numbers_of(graph: Graph, name: str) -> np.ndarray:
+    source = graph.weights[name].source
+    assert source is not None
+    return format_named(source.format).decode(source.raw(), source.cols)
+
+
+def test_a_turned_matrix_keeps_its_format_and_its_numbers(tmp_path: Path) -> None:
+    bound = bind_weights(graph_of(), FAMILY, checkpoint_of(tmp_path))
+    theirs = load_file(tmp_path / "model.safetensors")
+    source = bound.weights["layers.0.down.weight"].source
+    assert source is not None
+    assert (source.format, source.rows, source.cols) == ("f16", ROWS, COLS)
+    ours = numbers_of(bound, "layers.0.down.weight")
+    assert np.array_equal(ours, theirs["h.0.w1"].T.astype(np.float32))
+
+
+def test_a_function_of_each_number_is_float32(tmp_path: Path) -> None:
+    bound = bind_weights(graph_of(), FAMILY, checkpoint_of(tmp_path))
+    theirs = load_file(tmp_path / "model.safetensors")
+    assert np.array_equal(numbers_of(bound, "layers.0.decay")[0], -np.exp(theirs["h.0.log"]))
+
+
+def test_axes_of_one_number_are_no_obstacle_and_nothing_is_copied(tmp_path: Path) -> None:
+    checkpoint = checkpoint_of(tmp_path)
+    source = bind_weights(graph_of(), FAMILY, checkpoint).weights["layers.0.conv"].source
+    assert source is checkpoint.tensors["h.0.conv.weight"]
+
+
+@pytest.mark.parametrize(
+    ("name", "shape"),
+    [
+        ("h.0.w1", (ROWS, COLS)),
+        ("h.0.w1", (COLS, ROWS + 1)),
+        ("h.0.log", (ROWS // 2, 2)),
+        ("h.0.log", (ROWS, 1, 2)),
+        ("h.0.conv.weight", (ROWS, COLS, 1)),
+        ("h.0.conv.weight", (ROWS, 2, COLS // 2)),
+        ("h.0.conv.weight", (ROWS, 1, COLS, 2)),
+    ],
+)
+def test_another_shape_is_refused_by_name(
+    tmp_path: Path, name: str, shape: tuple[int, ...]
+) -> None:
+    checkpoint = checkpoint_of(tmp_path, **{name: np.ones(shape, np.float32)})
+    with pytest.raises(WeightError, match=f"tensor '{name}' is .*, the config says"):
+        bind_weights(graph_of(), FAMILY, checkpoint)
+
+
+def test_a_weight_is_made_of_floats_only(tmp_path: Path) -> None:
+    checkpoint = checkpoint_of(tmp_path, **{"h.0.w1": np.ones((COLS, ROWS), np.int8)})
+    with pytest.raises(WeightError, match=r"w1.*it can be f32, f16, bf16"):
+        bind_weights(graph_of(), FAMILY, checkpoint)
+
+
+def test_one_format_for_all_leaves_what_the_family_keeps(tmp_path: Path) -> None:
+    bound = bind_weights(graph_of(), FAMILY, checkpoint_of(tmp_path))
+    held = assign_formats(bound, plan_for("q8_0", FAMILY.keeps))
+    formats = {name: weight.type.format for name, weight in held.weights.items()}
+    assert formats["layers.0.down.weight"] == "f16"
+    assert formats["layers.0.up.weight"] == "q8_0"
+
+
+def test_a_copy_has_the_tensors_that_weights_are_made_of_as_they_were(tmp_path: Path) -> None:
+    checkpoint = checkpoint_of(tmp_path)
+    bound = bind_weights(graph_of(), FAMILY, checkpoint)
+    plan = plan_for("q8_0", FAMILY.keeps)
+    planned = {t.source.name: t for t in plan_tensors(checkpoint, bound, FAMILY, plan)}
+    assert set(planned) == set(checkpoint.tensors)
+    assert planned["h.0.w1"].given == "f16"
+    assert planned["h.0.log"].given == "f32"
+    assert planned["h.0.up"].given == "q8_0"
+    assert planned["h.0.w1"].weights == ("layers.0.down.weight",)

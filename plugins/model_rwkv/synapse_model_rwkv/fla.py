@@ -78,9 +78,7 @@ WEIGHTS: Mapping[str, str | Made] = {
 # The first version of these checkpoints.
 FUSED: Mapping[str, Part] = stacked(f"{ATTENTION}.x_x", *SHIFTS)
 IGNORES = (
-    Ignore(
-        "model.layers.0.attn.v_lora.*", "the first layer's values are mixed with no other's"
-    ),
+    Ignore("model.layers.0.attn.v_lora.*", "the first layer's values are mixed with no other's"),
 )
 
 

@@ -44,7 +44,9 @@ def infer(inputs: Sequence[OperandType], options: Options) -> tuple[TensorType, 
             continue
         alike = isinstance(found, TensorType) and found.dtype == "f32"
         if not alike or (found.space, found.cols) != (x.space, x.cols):  # type: ignore[union-attr]
-            raise ShapeError(f"rwkv.wkv7: {name} must be a float tensor like r, of {x.cols} columns")
+            raise ShapeError(
+                f"rwkv.wkv7: {name} must be a float tensor like r, of {x.cols} columns"
+            )
     if (inputs[6] is None) != (inputs[7] is None):
         raise ShapeError("rwkv.wkv7: first and mix go together; the first layer has neither")
     size = int(options["head_dim"])

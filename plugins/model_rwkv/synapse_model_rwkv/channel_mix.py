@@ -1,5 +1,7 @@
-"""RWKV-7's channel mix: the component `rwkv7_channel_mix`. It looks one row back, so that its kind
-is attention though it stands in a feed-forward's place."""
+"""RWKV-7's channel mix: the component `rwkv7_channel_mix`.
+
+It looks one row back, so that its kind is attention though it stands in a feed-forward's place.
+"""
 
 from __future__ import annotations
 

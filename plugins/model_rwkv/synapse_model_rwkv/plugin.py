@@ -57,3 +57,17 @@ def synapse_ops() -> Provided:
             f"{SAMPLES}:WKV7",
         ),
     )
+
+
+@hookimpl
+def synapse_tokenizers() -> Provided:
+    """The tokenizer of RWKV World."""
+    return (
+        Provides(
+            "tokenizer",
+            "rwkv_world",
+            f"{PACKAGE}.vocabulary:WorldReader",
+            "The longest tokens of RWKV World's bytes.",
+            f"{SAMPLES}:WORLD",
+        ),
+    )

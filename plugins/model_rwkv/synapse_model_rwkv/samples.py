@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 from synapse_core.ops import StateType
 from synapse_core.testing import CheckpointSample, OpSample
+from synapse_model_rwkv.vocabulary import FILE
 
 COLS, SIZE = 20, 5  # of a width that no vector divides
 VOCABULARY, WIDTH, HEAD_DIM, HIDDEN, LAYERS = 29, 24, 8, 40, 2
@@ -93,4 +94,9 @@ FLA = {
         },
         _per_layer("model.layers.{n}.attn.{x}_lora.lora.0.weight"),
     )
+}
+WORDS = (" two", " time", "Once", "語の", " ñ", "14", "\n\n")
+WORLD = {
+    FILE: "".join(f"{n + 1} {bytes([n])!r} 1\n" for n in range(256))
+    + "".join(f"{n + 257} {word!r} {len(word.encode())}\n" for n, word in enumerate(WORDS))
 }

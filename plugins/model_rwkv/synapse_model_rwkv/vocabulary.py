@@ -14,12 +14,13 @@ from collections.abc import Mapping, Sequence
 import attrs
 
 from synapse_core.errors import FileError
-from synapse_core.generate import SpecialTokens
+from synapse_core.generate import SpecialTokens, Vocabulary
 
 FILE = "rwkv_vocab_v20230424.txt"
 MOST_TOKENS = 1 << 20
 MOST_TOKEN_BYTES = 1 << 12
 END = 0
+NORMAL = 1  # of `tokenizer.ggml.token_type`
 # What ends a text also begins one that is empty; no file asks for it elsewhere.
 SPECIAL = SpecialTokens(bos=END, ends=frozenset({END}), add_bos=False)
 LINE = re.compile(
@@ -92,6 +93,26 @@ class WorldReader:
 
     name: str = "rwkv_world"
     files: tuple[str, ...] = (FILE,)
+    gguf_model: str = "rwkv"
+
+    def files_of_gguf(self, vocabulary: Vocabulary) -> dict[str, str]:
+        """Return the vocabulary's file of the tokens of a GGUF file, which are escaped bytes.
+
+        Raises: FileError naming the token.
+        """
+        lines = []
+        for id, (text, kind) in enumerate(zip(vocabulary.texts, vocabulary.kinds, strict=True)):
+            if kind != NORMAL:  # the end of a text, and ids that have no token
+                continue
+            try:
+                token = unescaped(text).encode("latin-1")
+            except ValueError as error:
+                field = f"{vocabulary.field}[{id}]"
+                raise FileError(
+                    vocabulary.file, f"found {text[:40]!r}: {error}", field=field
+                ) from None
+            lines.append(f"{id} {token!r} {len(token)}\n")
+        return {FILE: "".join(lines)}
 
     def read(self, files: Mapping[str, str], where: str) -> WorldTokenizer:
         """Return the tokenizer of a model's texts by file name; `where` is the model.

@@ -12,7 +12,7 @@ from synapse_model_rwkv.samples import WORLD
 from synapse_model_rwkv.vocabulary import FILE, WorldReader, WorldTokenizer
 
 from synapse_core.errors import FileError
-from synapse_core.generate import Stream
+from synapse_core.generate import Stream, Vocabulary
 
 SMALL = WorldReader().read(WORLD, "sample")
 
@@ -97,3 +97,23 @@ def test_a_vocabulary_without_a_byte_is_refused() -> None:
     lines = WORLD[FILE].splitlines()
     with pytest.raises(FileError, match="no token of the byte 41"):
         WorldReader().read({FILE: "\n".join(lines[:65] + lines[66:])}, "there")
+
+
+def inside(world: WorldTokenizer) -> Vocabulary:
+    """Return a vocabulary as llama.cpp's converter writes it into a GGUF file."""
+    texts = ["<s>", *(repr(world.piece(id))[2:-1] for id in range(1, world.size))]
+    padded = [f"[PAD{id}]" for id in range(world.size, world.size + 6)]
+    kinds = [3, *[1] * (world.size - 1), *[5] * 6]
+    return Vocabulary.of([*texts, *padded], kinds, "x.gguf", "tokenizer.ggml.tokens")
+
+
+def test_the_tokens_of_a_gguf_file_are_those_of_the_folder(world: WorldTokenizer) -> None:
+    reader = WorldReader()
+    again = reader.read(reader.files_of_gguf(inside(world)), "x.gguf")
+    assert again.tokens == world.tokens
+
+
+def test_a_token_of_a_gguf_file_that_is_no_bytes_is_refused_by_its_number() -> None:
+    vocabulary = Vocabulary.of(["<s>", "a", "語"], [3, 1, 1], "x.gguf", "tokenizer.ggml.tokens")
+    with pytest.raises(FileError, match=r"x\.gguf: tokenizer\.ggml\.tokens\[2\]: found '語'"):
+        WorldReader().files_of_gguf(vocabulary)

@@ -71,3 +71,10 @@ def synapse_tokenizers() -> Provided:
             f"{SAMPLES}:WORLD",
         ),
     )
+
+
+@hookimpl
+def synapse_commands() -> Provided:
+    """`synapse import-rwkv`."""
+    factory = f"{PACKAGE}.command:import_rwkv"
+    return (Provides("command", "import-rwkv", factory, "A folder of a bare file of RWKV-7."),)

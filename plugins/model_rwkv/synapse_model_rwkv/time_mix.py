@@ -11,6 +11,9 @@ from synapse_core.ops import StateType
 
 # Whose input each of these is the row's, moved towards the one before it.
 SHIFTED = ("r", "w", "k", "v", "a", "g")
+# Rows of up to two blocks of 32: rounded to 8 bits there are few numbers to even it out, and what
+# the state takes in is felt ever after. So small a product costs nothing in float32.
+MOST_EXACT = 64
 
 
 @attrs.frozen(kw_only=True)
@@ -78,7 +81,10 @@ class TimeMix:
         rows = dict(
             zip(SHIFTED, g.op_n("rwkv.token_shift", x, before, *mus), strict=True)
         )  # each (T, C)
-        r, k, v = (g.linear(rows[n], w.matrix(f"{n}.weight", cols, cols)) for n in "rkv")
+        exact = cols <= MOST_EXACT
+        r, k, v = (
+            g.linear(rows[n], w.matrix(f"{n}.weight", cols, cols, exact=exact)) for n in "rkv"
+        )
         fade = self._pair(g, rows["w"], w / "decay", self.decay_rank, inner="tanh")
         rate = self._pair(g, rows["a"], w / "rate", self.rate_rank)
         gate = self._pair(g, rows["g"], w / "gate", self.gate_rank, inner="sigmoid", bias=False)

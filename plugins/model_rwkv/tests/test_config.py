@@ -13,7 +13,8 @@ from synapse_model_rwkv.samples import BLINKDL, FLA
 from synapse_model_rwkv.time_mix import TimeMix
 
 from synapse_core.errors import FileError, UsageError, WeightError
-from synapse_core.families import Fields, ModelConfig
+from synapse_core.families import Fields, ModelConfig, build_graph, model_config
+from synapse_core.loaders import SAFETENSORS
 from synapse_core.plugins import default_host
 from synapse_core.testing import CheckpointSample
 
@@ -186,3 +187,17 @@ def test_an_option_that_is_no_size_is_refused(options: dict[str, Any]) -> None:
         TimeMix(**{**good, **options})
     with pytest.raises(UsageError, match="rwkv7_channel_mix"):
         ChannelMix(hidden=0)
+
+
+@pytest.mark.parametrize(("width", "exact"), [(32, True), (64, True), (96, False)])
+def test_products_that_a_narrow_state_takes_in_are_exact(
+    tmp_path: Path, width: int, exact: bool
+) -> None:
+    shape = attrs.evolve(made.USUAL, layers=1, width=width, head_dim=16)
+    tensors = made.random_tensors(shape, 66)
+    folder = made.write_folder(tmp_path / "m", tensors, made.config_of(shape))
+    checkpoint = SAFETENSORS.open(folder)
+    family = default_host().get("model", "rwkv7")
+    graph = build_graph(family, model_config(family, checkpoint), default_host())
+    asked = {name.split(".")[-2] for name, weight in graph.weights.items() if weight.exact}
+    assert asked == ({"r", "k", "v"} if exact else set())

@@ -38,7 +38,7 @@ def main() -> None:
 
 
 def judge(python: Path, folder: Path) -> None:
-    """Check that plugins are ok, their ops run, the shipped model speaks, all without a compiler."""
+    """Check that plugins are ok, ops run, the shipped model speaks, and all without a compiler."""
     listed = json.loads(call(python, "plugins", "--json", cwd=folder))["plugins"]
     states = {plugin["distribution"]: plugin["state"] for plugin in listed}
     wanted = {

@@ -11,12 +11,14 @@ gguf, ziglang and, for llama.cpp, a C++ compiler.
 from __future__ import annotations
 
 import argparse
+import importlib
 import sys
 from pathlib import Path
 
 import pairs
 
 PROMPTS = (8, 32, 128, 512)
+SHAPES = {"qwen3-0.6b": "shape", "mamba-130m": "shape_mamba"}
 SETTINGS = {"off": [("", ())], "on": [("flash", ("--flash",))]}
 SETTINGS["best"] = SETTINGS["off"] + SETTINGS["on"]
 
@@ -26,17 +28,18 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("llama", type=Path, help="what tools/build_llama_cpp.py made")
     pairs.add_options(parser, prompts=PROMPTS)
+    parser.add_argument("--shape", choices=SHAPES, default="qwen3-0.6b", help="whose shape it is")
     parser.add_argument(
         "--flash", choices=SETTINGS, default="best", help="llama.cpp's flash attention"
     )
     asked = parser.parse_args()
     sys.path.insert(0, str(asked.llama))
-    from shape import FORMATS, LAYER_MACS, make
+    shape = importlib.import_module(SHAPES[asked.shape])
 
     asked.folder.mkdir(parents=True, exist_ok=True)
     every = {}
-    for format in asked.format or FORMATS:
-        file = make(asked.folder, format)
+    for format in asked.format or shape.FORMATS:
+        file = shape.make(asked.folder, format)
         path = {"PYTHONPATH": str(asked.llama)}
         peers = [
             pairs.Side("llama.cpp", file, setting, words, path)
@@ -45,7 +48,7 @@ def main() -> None:
         measured = pairs.measure(asked, pairs.Side("synapse", file), peers)
         size = file.stat().st_size
         every[format] = {"bytes": size, "pairs": measured}
-        pairs.show(format, "llama.cpp", measured, size, LAYER_MACS)
+        pairs.show(format, "llama.cpp", measured, size, shape.LAYER_MACS)
         pairs.write(asked, "llama.cpp", every)
 
 

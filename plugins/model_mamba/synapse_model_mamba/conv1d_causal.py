@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -58,7 +59,7 @@ def slots_of(call: ReferenceCall) -> Iterator[tuple[int, slice]]:
     """Yield each slot of the first operand's rows, and where these lie."""
     slot = call.rows(call.input_types()[0].space).slot
     starts = [0, *(np.flatnonzero(np.diff(slot)) + 1).tolist(), len(slot)]
-    for first, end in zip(starts, starts[1:], strict=False):
+    for first, end in itertools.pairwise(starts):
         if end > first:
             yield int(slot[first]), slice(first, end)
 

@@ -31,7 +31,6 @@ from synapse_model_mamba.config import (
 from synapse_model_mamba.ssd_scan import LARGEST, MOST
 from synapse_model_mamba.tensors import as_they_are, in_groups, rates, turned
 
-
 # As transformers 5 writes it into a config.json.
 INFINITE = {"__float__": "Infinity"}
 

@@ -71,7 +71,7 @@ static int check_selective(const syn_op *op) {
     return is_memory(&op->in[7], (uint64_t)a->rows * x->cols) ? 0 : 8;
 }
 
-/* `count` numbers of the memory of some columns, over a tile of rows; y is added to in `sum`. */
+/* `count` numbers, PART or 1, of the memory of some columns, over a tile of rows; y is added to in `sum`. */
 SYN_INLINE void advance_columns(float *memory, const syn_operand *a, uint32_t n, uint32_t count, uint32_t column,
                                 uint32_t lanes, const float *b, const float *c, uint32_t states, const syn_vf *step,
                                 const syn_vf *drive, syn_vf *sum, uint32_t rows) {
@@ -83,6 +83,7 @@ SYN_INLINE void advance_columns(float *memory, const syn_operand *a, uint32_t n,
     }
     for (uint32_t t = 0; t < rows; t++, b += states, c += states) {
         syn_vf y = sum[t];
+#pragma clang loop unroll(full)  /* so that h stays in registers */
         for (uint32_t k = 0; k < count; k++) {
             h[k] = syn_v_fma(power_of_two(step[t] * rate[k]), h[k], drive[t] * b[n + k]);
             y = syn_v_fma(syn_v_set(c[n + k]), h[k], y);
@@ -112,8 +113,8 @@ static void scan_columns(const syn_op *op, float *memory, uint32_t row, uint32_t
     }
     for (; n + PART <= states; n += PART)
         advance_columns(memory, a, n, PART, column, lanes, b, c, states, step, drive, sum, rows);
-    if (n < states)
-        advance_columns(memory, a, n, states - n, column, lanes, b, c, states, step, drive, sum, rows);
+    for (; n < states; n++)
+        advance_columns(memory, a, n, 1, column, lanes, b, c, states, step, drive, sum, rows);
     syn_vf skip = syn_v_load_part(op->in[5].data + 4 * (size_t)column, lanes);
     for (uint32_t t = 0; t < rows; t++) {
         syn_vf out = syn_v_fma(skip, syn_v_load_part(x + (size_t)t * cols, lanes), sum[t]);
@@ -166,7 +167,7 @@ static int check_ssd(const syn_op *op) {
     return is_memory(&op->in[5], inner * s.states) ? 0 : 8;
 }
 
-/* `count` rows of the memory (N, P) of some columns of a head, over a tile of rows; y is added to in `sum`. */
+/* `count` rows, PART or 1, of the memory (N, P) of some columns of a head, over a tile of rows; y is added to in `sum`. */
 SYN_INLINE void advance_head(float *memory, uint32_t width, uint32_t count, uint32_t lanes, const float *b,
                              const float *c, uint32_t cols, const float *decay, const syn_vf *drive, syn_vf *sum,
                              uint32_t rows) {
@@ -174,6 +175,7 @@ SYN_INLINE void advance_head(float *memory, uint32_t width, uint32_t count, uint
     for (uint32_t k = 0; k < count; k++) h[k] = syn_v_load_part(memory + (size_t)k * width, lanes);
     for (uint32_t t = 0; t < rows; t++, b += cols, c += cols) {
         syn_vf y = sum[t], fade = syn_v_set(decay[t]);
+#pragma clang loop unroll(full)
         for (uint32_t k = 0; k < count; k++) {
             h[k] = syn_v_fma(fade, h[k], drive[t] * b[k]);
             y = syn_v_fma(syn_v_set(c[k]), h[k], y);
@@ -200,9 +202,8 @@ static void scan_head(const syn_op *op, float *memory, uint32_t row, uint32_t ro
     }
     for (; n + PART <= s.states; n += PART)
         advance_head(memory + (size_t)n * s.width, s.width, PART, lanes, b + n, c + n, cols, decay, drive, sum, rows);
-    if (n < s.states)
-        advance_head(memory + (size_t)n * s.width, s.width, s.states - n, lanes, b + n, c + n, cols, decay, drive,
-                     sum, rows);
+    for (; n < s.states; n++)
+        advance_head(memory + (size_t)n * s.width, s.width, 1, lanes, b + n, c + n, cols, decay, drive, sum, rows);
     syn_vf skip = syn_v_set(((const syn_loose_f32 *)(const void *)op->in[3].data)[head]);
     for (uint32_t t = 0; t < rows; t++)
         syn_v_store_part(y + (size_t)t * inner,

@@ -5,6 +5,7 @@ A recurrent memory has no longest text. The context is llama.cpp's, 2^20 positio
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import attrs
@@ -26,6 +27,7 @@ from synapse_model_mamba.conv1d_causal import MOST_TAPS
 CONTEXT = 1 << 20
 TABLE, HEAD = "token_embd.weight", "output.weight"
 TOKENS = "tokenizer.ggml.tokens"
+MIXERS = {"mamba": "mamba1", "mamba2": "mamba2"}
 
 
 @attrs.frozen(kw_only=True)
@@ -38,6 +40,11 @@ class Sizes:
     vocabulary: int
     eps: float
     context: int = CONTEXT
+
+
+def is_transformers(metadata: Mapping[str, Any]) -> bool:
+    """Whether a config.json is in transformers' words, not in state-spaces' own."""
+    return "d_model" not in metadata
 
 
 def hf_sizes(read: Fields) -> Sizes:
@@ -89,6 +96,7 @@ def hf_model(
     """
     return _model(
         family,
+        MIXERS[family],
         sizes,
         mixer,
         tied=read.flag("tie_word_embeddings", tied),
@@ -144,13 +152,24 @@ def gguf_model(read: Fields, family: str, sizes: Sizes, mixer: dict[str, Any]) -
         ids[name] = read.token_ids(f"tokenizer.ggml.{name}_token_id", sizes.vocabulary)
     eos = tuple(dict.fromkeys((*ids["eos"], *ids["eot"])))
     tied = not read.has_tensor(HEAD)
-    return _model(family, sizes, mixer, tied=tied, bos=ids["bos"], eos=eos)
+    return _model(family, MIXERS[family], sizes, mixer, tied=tied, bos=ids["bos"], eos=eos)
 
 
-def _model(family: str, sizes: Sizes, mixer: dict[str, Any], **around: Any) -> ModelConfig:
+def original_model(
+    read: Fields, family: str, name: str, sizes: Sizes, mixer: dict[str, Any]
+) -> ModelConfig:
+    """Return the model around a mixer of this name, by state-spaces' key for the head.
+
+    Raises: FileError naming the key.
+    """
+    return _model(family, name, sizes, mixer, tied=read.flag("tie_embeddings", True))
+
+
+def _model(
+    family: str, name: str, sizes: Sizes, mixer: dict[str, Any], **around: Any
+) -> ModelConfig:
     """Return layers of one sublayer: x + mixer(rmsnorm(x))."""
     norm = ComponentConfig("norm", "rmsnorm", {"eps": sizes.eps})
-    name = "mamba1" if family == "mamba" else family
     layer = LayerConfig(
         (SublayerConfig("attention", norm, ComponentConfig("attention", name, mixer)),)
     )

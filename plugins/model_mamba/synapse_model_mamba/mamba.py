@@ -24,6 +24,7 @@ from synapse_model_mamba.config import (
     hf_mixer,
     hf_model,
     hf_sizes,
+    is_transformers,
 )
 from synapse_model_mamba.selective_scan import MOST_STATE
 from synapse_model_mamba.tensors import turned, turned_rates
@@ -110,7 +111,7 @@ GGUF_WEIGHTS: dict[str, Entry] = {
 }
 FAMILY = Family(
     name="mamba",
-    claims=(Claim(hf="MambaForCausalLM"), Claim(gguf="mamba")),
+    claims=(Claim(hf="MambaForCausalLM", when=is_transformers), Claim(gguf="mamba")),
     config={"hf": from_hf, "gguf": from_gguf},
     weights={"hf": WEIGHTS, "gguf": GGUF_WEIGHTS},
     # Small, and what they make is exponentiated; llama.cpp leaves filters and rates as they are.

@@ -27,6 +27,7 @@ from synapse_model_mamba.config import (
     hf_mixer,
     hf_model,
     hf_sizes,
+    is_transformers,
 )
 from synapse_model_mamba.ssd_scan import LARGEST, MOST
 from synapse_model_mamba.tensors import as_they_are, in_groups, rates, turned
@@ -138,7 +139,7 @@ GGUF_WEIGHTS: dict[str, Entry] = {
 }
 FAMILY = Family(
     name="mamba2",
-    claims=(Claim(hf="Mamba2ForCausalLM"), Claim(gguf="mamba2")),
+    claims=(Claim(hf="Mamba2ForCausalLM", when=is_transformers), Claim(gguf="mamba2")),
     config={"hf": from_hf, "gguf": from_gguf},
     weights={"hf": WEIGHTS, "gguf": GGUF_WEIGHTS},
     keeps=("layers.*.attention.conv.weight", "layers.*.attention.norm.weight"),

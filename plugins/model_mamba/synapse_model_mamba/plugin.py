@@ -1,4 +1,4 @@
-"""What this plugin provides: two families, their mixers, and the ops of these."""
+"""What this plugin provides: two families in two forms, their mixers, and the ops of these."""
 
 from synapse_core.hookspecs import Provided, Provides, hookimpl
 
@@ -60,5 +60,19 @@ def synapse_models() -> Provided:
             f"{PACKAGE}.mamba2:FAMILY",
             "Mamba-2, 130M to 7B.",
             f"{PACKAGE}.samples:MAMBA2",
+        ),
+        Provides(
+            "model",
+            "mamba_original",
+            f"{PACKAGE}.original:MAMBA",
+            "Mamba, in state-spaces' own form.",
+            f"{PACKAGE}.samples:ORIGINAL",
+        ),
+        Provides(
+            "model",
+            "mamba2_original",
+            f"{PACKAGE}.original:MAMBA2",
+            "Mamba-2, in state-spaces' own form.",
+            f"{PACKAGE}.samples:ORIGINAL2",
         ),
     )

@@ -86,6 +86,28 @@ MAMBA = {
         **{"ssm.time_step_rank": RANK, "ssm.dt_b_c_rms": False},
     ),
 }
+ORIGINAL = {
+    "hf": {
+        "architectures": ["MambaForCausalLM"],
+        "d_model": WIDTH,
+        "n_layer": 2,
+        "vocab_size": VOCABULARY - 3,
+        "ssm_cfg": {"d_state": STATE},
+        "rms_norm": True,
+        "residual_in_fp32": True,
+        "fused_add_norm": True,
+        "pad_vocab_size_multiple": 8,
+    }
+}
+ORIGINAL2 = {
+    "hf": {
+        **ORIGINAL["hf"],
+        "d_intermediate": 0,
+        "ssm_cfg": {"layer": "Mamba2", "d_state": STATE, "headdim": INNER // HEADS},
+        "attn_layer_idx": [],
+        "tie_embeddings": False,
+    }
+}
 MAMBA2 = {
     "hf": hf(
         "Mamba2ForCausalLM",

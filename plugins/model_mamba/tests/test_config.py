@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from typing import Any
 
 import pytest
-from synapse_model_mamba import mamba, mamba2
-from synapse_model_mamba.samples import MAMBA, MAMBA2
+from synapse_model_mamba import mamba, mamba2, original
+from synapse_model_mamba.samples import MAMBA, MAMBA2, ORIGINAL, ORIGINAL2
 
 from synapse_core.errors import FileError, Unavailable
 from synapse_core.families import Fields, ModelConfig, choose_family
@@ -97,6 +97,44 @@ REFUSED = (
 def test_a_bad_config_is_refused_by_key(name: str, changes: dict[str, Any], key: str) -> None:
     with pytest.raises(FileError, match=rf"config\.json: {key}"):
         read(name, changes)
+
+
+def read_original(name: str, changes: Mapping[str, Any], **layer: Any) -> ModelConfig:
+    family, sample = {
+        "mamba": (original.MAMBA, ORIGINAL),
+        "mamba2": (original.MAMBA2, ORIGINAL2),
+    }[name]
+    values = {**sample["hf"], **changes}
+    values["ssm_cfg"] = {**values["ssm_cfg"], **layer}
+    return family.config["hf"](Fields("config.json", values))
+
+
+def test_state_spaces_own_config_is_read_with_what_it_leaves_out() -> None:
+    config = read_original("mamba", {"d_model": 768, "n_layer": 24, "vocab_size": 50277})
+    assert (config.width, config.vocabulary, len(config.layers)) == (768, 50280, 24)
+    assert config.tied
+    wanted = {"inner": 1536, "state": 6, "rank": 48, "taps": 4, "bias": False, "conv_bias": True}
+    assert mixer(config) == wanted
+
+
+REFUSED_ORIGINAL = (
+    ("mamba", {"rms_norm": False}, {}, "rms_norm"),
+    ("mamba", {"attn_layer_idx": [3]}, {}, "attn_layer_idx"),
+    ("mamba", {"d_intermediate": 64}, {}, "d_intermediate"),
+    ("mamba", {"d_model": 1 << 21}, {}, "d_model"),
+    ("mamba", {}, {"expand": 1 << 20}, "ssm_cfg.expand"),
+    ("mamba", {}, {"dt_rank": "half"}, "ssm_cfg.dt_rank"),
+    ("mamba2", {}, {"headdim": 7}, "ssm_cfg.headdim"),
+    ("mamba2", {}, {"ngroups": 2}, "ssm_cfg.ngroups"),
+)
+
+
+@pytest.mark.parametrize(("name", "changes", "layer", "key"), REFUSED_ORIGINAL)
+def test_a_bad_config_of_state_spaces_is_refused_by_key(
+    name: str, changes: dict[str, Any], layer: dict[str, Any], key: str
+) -> None:
+    with pytest.raises(FileError, match=rf"config\.json: {key}"):
+        read_original(name, changes, **layer)
 
 
 REFUSED_GGUF = (

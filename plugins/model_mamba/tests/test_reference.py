@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import attrs
 import numpy as np
 import pytest
+from synapse_model_mamba import original
 
-from synapse_core.families import Ignore, ModelConfig
+from synapse_core.families import Ignore, ModelConfig, choose_family
 from synapse_core.graph import Constant, Graph
+from synapse_core.loaders import SAFETENSORS
+from synapse_core.plugins import default_host
 
 from .conftest import Make, Rewrite
 from .reference_cases import CASES, LENGTH
@@ -51,6 +56,41 @@ def test_two_slots_interleaved_match_transformers(
     assert first == [len(ids) for ids in made.ids]
     for found, expected in zip(parts, made.logits, strict=True):
         assert np.abs(np.concatenate(found) - expected).max() <= made.tolerance
+
+
+ORIGINALS = {
+    "mamba": (original.MAMBA, {"d_state": 16}),
+    "mamba2": (original.MAMBA2, {"layer": "Mamba2", "d_state": 20, "headdim": 11}),
+}
+
+
+@pytest.mark.parametrize("name", ORIGINALS)
+def test_state_spaces_own_form_matches_transformers(
+    make: Make, runner: Callable[..., Any], tmp_path: Path, name: str
+) -> None:
+    from safetensors.numpy import load_file, save_file
+
+    made, (family, layer) = make(name), ORIGINALS[name]
+    tensors = load_file(made.folder / "model.safetensors")
+    tensors["backbone.embedding.weight"] = tensors.pop("backbone.embeddings.weight")
+    tied = "lm_head.weight" not in tensors
+    if tied:  # as they were published: the head is there all the same
+        tensors["lm_head.weight"] = tensors["backbone.embedding.weight"].copy()
+    save_file(tensors, tmp_path / "model.safetensors")
+    config = {
+        "architectures": ["MambaForCausalLM"],
+        "d_model": 44,
+        "n_layer": 3,
+        "vocab_size": 97,
+        "ssm_cfg": layer,
+        "rms_norm": True,
+        "pad_vocab_size_multiple": 1,
+        "tie_embeddings": tied,
+    }
+    (tmp_path / "config.json").write_text(json.dumps(config))
+    assert choose_family(SAFETENSORS.open(tmp_path), default_host()) == family
+    found = runner(tmp_path, family, "numpy").in_chunks(made.ids[0], [LENGTH])
+    assert np.abs(found - made.logits[0]).max() <= made.tolerance
 
 
 def in_norms(change: Callable[[float], float]) -> Fault:

@@ -28,7 +28,7 @@ uint32_t spins(uint32_t turn);
 uint32_t spins(uint32_t turn) { return syn_spins(&patience, turn); }
 """
 MS = 1_000_000
-LONG, SHORT, WARM, NEAR, LEAST, MOST = 3000, 30, 2048, 256, 512, 2048
+LONG, SHORT, WARM, NEAR, LEAST, MOST = 3000, 30, 512, 256, 512, 2048
 LEAST_PAUSE, MOST_PAUSE = 200 * MS, 1600 * MS
 
 

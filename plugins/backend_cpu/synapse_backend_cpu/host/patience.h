@@ -19,7 +19,7 @@ enum {
     SHORT_SPINS = 30,
     SLICE_NS = 1000000,   /* no other program gets a core for less, and no op of decoding takes as long */
     FAR_LONGER = 4,       /* a sleep so many times as long as the op before it is no larger share of it */
-    WARM_TURNS = 2048,    /* the first calls: memory is touched for the first time, which takes as long */
+    WARM_TURNS = 512,     /* the first calls: memory is touched for the first time, which takes as long */
     NEAR_TURNS = 256,     /* two waits in vain so close together are no accident */
     LEAST_TURNS = 512,    /* of short spinning, before long spinning is tried again: a token or two */
     MOST_TURNS = 2048

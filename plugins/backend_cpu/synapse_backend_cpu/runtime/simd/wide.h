@@ -62,7 +62,10 @@ SYN_INLINE syn_vi take_quarters(const syn_rows16 *r, uint32_t v, uint32_t first,
 }
 
 /* Ask for what is read when memory has answered, to come as far as the second cache. */
-SYN_INLINE void ask_ahead_of(const syn_rows16 *r, size_t at) { __builtin_prefetch(r->ahead + at * GROUP_ROWS, 0, 2); }
+SYN_INLINE void ask_ahead_of(const syn_rows16 *r, size_t at) {
+    __builtin_prefetch(r->ahead + at * GROUP_ROWS, 0, 2);
+    __asm__ volatile("" : : : "memory");  /* a compiler would gather them: memory answers a few at a time */
+}
 
 /* A word of each row of vector v of packed rows. They are read about one behind the other. */
 SYN_INLINE syn_vi take_packed(const syn_rows16 *r, uint32_t v, size_t at) {

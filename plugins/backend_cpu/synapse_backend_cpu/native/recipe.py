@@ -55,8 +55,8 @@ SUFFIXES = {"linux": ".so", "macos": ".dylib", "windows": ".dll"}
 class Tier(NamedTuple):
     """One table of kernels, for the processors that have its instructions.
 
-    `folder` has the files that take the place of those of the same name in `kernels/` and `host/`;
-    all others are compiled with the tier's flags. `feature` is its bit in `syn_instructions`, 0 for
+    `folder` has the files that take the place of those of the same name in `kernels/` and `host/`,
+    and what they need beside; all others are compiled with the tier's flags. `feature` is its bit in `syn_instructions`, 0 for
     none.
     """
 
@@ -129,7 +129,10 @@ def tiers_of(target: str) -> tuple[Tier, ...]:
 
 def runtime_sources(tier: Tier = PLAIN) -> list[Path]:
     """Return the C files of the runtime and of a table of its core kernels."""
-    return sorted([*RUNTIME.glob("*.c"), *_of_tier(RUNTIME / "kernels", tier)])
+    replaced = {path.name for folder in (RUNTIME / "kernels", HOST) for path in folder.glob("*.c")}
+    own = (RUNTIME / tier.folder).glob("*.c") if tier.folder else ()
+    beside = [path for path in own if path.name not in replaced]
+    return sorted([*RUNTIME.glob("*.c"), *_of_tier(RUNTIME / "kernels", tier), *beside])
 
 
 def host_sources(tier: Tier = PLAIN) -> list[Path]:

@@ -3,7 +3,7 @@
  *
  * Weights stay as they lie. A thread takes 32 rows of a weight at a time, takes a part of their
  * columns apart into a panel that fits the first cache, and multiplies it with all rows of x, a few at
- * a time. One row of x, or a few, go through packed weights without a panel (stream.h), in the same order
+ * a time. One row of x, or a few, go through packed weights without a panel (stream.c), in the same order
  * of sums: a row's bits are the same alone and batched.
  *
  * Floats are multiplied in float32 (tile_f32.h), with AMX in parts of bfloat16 (tile_bf16.h).
@@ -15,6 +15,7 @@
 #ifdef SYN_RELAXED_DOT
 #pragma clang attribute push(__attribute__((target("relaxed-simd"))), apply_to = function)
 #endif
+#include "panel_fill.h"
 #include "stream.h"
 #include "tile_amx.h"
 #include "tile_bf16.h"
@@ -156,7 +157,7 @@ static void integer_sums(const plan *p, const room *r, uint8_t *x, const syn_ope
     syn_rows16 low = weight_rows(w, n), high = weight_rows(w, n + GROUP_ROWS);
     for (uint32_t h = 0; p->streams && h < 2 && n + h * GROUP_ROWS < w->rows; h++) {
         syn_tile tile = tile_at(p, x, 0);
-        multiply_stream(r->sums + h * GROUP_ROWS, h ? &high : &low, w->dtype, &tile, p->blocks, p->rows);
+        syn_stream_blocks(r->sums + h * GROUP_ROWS, h ? &high : &low, w->dtype, &tile, p->blocks, p->rows);
     }
     if (p->streams) return;
     uint32_t as = p->squares ? AS_SQUARES : CODES_RAISED && !p->matrix ? AS_RAISED : AS_SIGNED;
@@ -210,8 +211,8 @@ static void float_sums(const plan *p, const room *r, uint8_t *x, const syn_opera
     uint32_t dtype = float_rows(p, r, w, n, rows);
     if (p->rows == 1 && rows[0].packed && (!round || dtype == SYN_BF16)) {
         const float *row = (const float *)(const void *)x;
-        stream_f32(r->sums, &rows[0], dtype, row, p->cols);
-        if (n + GROUP_ROWS < w->rows) stream_f32(r->sums + GROUP_ROWS, &rows[1], dtype, row, p->cols);
+        syn_stream_floats(r->sums, &rows[0], dtype, row, p->cols);
+        if (n + GROUP_ROWS < w->rows) syn_stream_floats(r->sums + GROUP_ROWS, &rows[1], dtype, row, p->cols);
         return;
     }
     for (uint32_t from = 0; from < p->cols; from += PART_COLUMNS) {

@@ -8,17 +8,10 @@
 #include "wide.h"
 
 /* Rows of x, and vectors of the panel, that are taken together: as many as registers hold the sums of. */
-enum { TILE_MOST = SYN_LANES == 16 ? 12 : 6, FLOAT_VECTORS = SYN_LANES == 4 ? 4 : 2, PART_COLUMNS = 128 };
+enum { TILE_MOST = SYN_LANES == 16 ? 12 : 6, FLOAT_VECTORS = SYN_LANES == 4 ? 4 : 2 };
 
 SYN_INLINE void put_floats(float *panel, uint32_t vector, uint32_t column, syn_vf v) {
     syn_v_store(panel + (size_t)column * PANEL_ROWS + vector * SYN_LANES, v);
-}
-
-/* The two float16 at `at` of packed rows. */
-SYN_INLINE void take_pair(syn_vf to[2], const syn_rows16 *r, uint32_t v, size_t at) {
-    if (v == 0) ask_ahead_of(r, at);
-    to[0] = take_half(r, v, at, 1, 0);
-    to[1] = take_half(r, v, at + 2, 1, 0);
 }
 
 /* The 16 bytes at `at` of the rows of vector v: four columns of f32, eight of f16 or bf16. */

@@ -12,6 +12,9 @@
 enum { GROUP_ROWS = 16, VECTORS = GROUP_ROWS / SYN_LANES, PANEL_ROWS = 2 * GROUP_ROWS, PANEL_VECTORS = 2 * VECTORS,
        AHEAD_BYTES = 3072 };
 
+/* Columns of floats whose products are summed before they are added to those of others. */
+enum { PART_COLUMNS = 128 };
+
 /* `call` of a number from 1 to some most, known to the compiler in each case. */
 #define SYN_CASE(n, call) case n: call(n); break;
 #define SYN_CASES_3(call) SYN_CASE(1, call) SYN_CASE(2, call) SYN_CASE(3, call)
@@ -146,6 +149,13 @@ SYN_INLINE void take_numbers(syn_vf to[2], syn_vi bits, uint32_t dtype) {
 SYN_INLINE syn_vf take_half(const syn_rows16 *r, uint32_t v, size_t at, int packed, int is_last) {
     if (packed) return syn_v_from_f16(r->packed + at * GROUP_ROWS + v * sizeof(syn_vh));
     return is_last ? syn_v_high_f16(take_word(r, v, at - 2, 0)) : syn_v_low_f16(take_word(r, v, at, 0));
+}
+
+/* The two float16 at `at` of packed rows. */
+SYN_INLINE void take_pair(syn_vf to[2], const syn_rows16 *r, uint32_t v, size_t at) {
+    if (v == 0) ask_ahead_of(r, at);
+    to[0] = take_half(r, v, at, 1, 0);
+    to[1] = take_half(r, v, at + 2, 1, 0);
 }
 
 #endif

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from typing import NamedTuple
 
@@ -20,7 +20,8 @@ from synapse_core.formats import (
 from synapse_core.graph import Graph, Weight, WeightRef
 from synapse_core.ops import ARITHMETICS
 from synapse_core.ops.linear import LINEAR
-from synapse_core.passes.formats import ARITHMETIC_OF_FORMAT, given_format
+from synapse_core.passes import Rule
+from synapse_core.passes.formats import arithmetic_of, asked_format, given_format
 from synapse_core.program import Limits, Program, Tables, functions_of
 
 
@@ -48,7 +49,7 @@ class Memory:
 def estimate(
     program: Program,
     graph: Graph | None = None,
-    format: str | None = None,
+    plan: Sequence[Rule] = (),
     formats: Formats = CORE_FORMATS,
     *,
     backend: Backend | None = None,
@@ -59,7 +60,7 @@ def estimate(
 
     `pages` bounds the pages of keys and values; see `Backend.open`.
 
-    With the graph, `format` tells what its matrices would be held in, and `arith` what arithmetic
+    With the graph, `plan` tells what its matrices would be held in, and `arith` what arithmetic
     its products were asked to use.
     """
     tables = Tables.of(program.image, program.path or "program")
@@ -71,7 +72,7 @@ def estimate(
     full = [slots * pages_of(positions, int(group["window"]), rows) for group in tables.groups]
     most = [count if pages is None else min(count, pages) for count in full]
     if graph is not None:
-        held = {name: _held(weight, format, formats) for name, weight in graph.weights.items()}
+        held = {name: _held(weight, plan, formats) for name, weight in graph.weights.items()}
         weights = sum(w.rows * held[name].row_bytes(w.cols) for name, w in graph.weights.items())
         products = _products_of_graph(graph, held, arith)
     else:
@@ -107,11 +108,12 @@ def limits_of(limits: Limits) -> Iterable[tuple[str, object]]:
     return attrs.asdict(limits).items()
 
 
-def _held(weight: Weight, format: str | None, formats: Formats) -> WeightFormat:
+def _held(weight: Weight, plan: Sequence[Rule], formats: Formats) -> WeightFormat:
     held = formats.named(weight.type.format)
     if weight.rows == 1:
         return held
-    given = held if format is None else given_format(format, weight, formats)
+    asked = asked_format(weight.name, plan)
+    given = held if asked is None else given_format(asked, weight, formats)
     return carrier_of(given, weight.cols)
 
 
@@ -133,7 +135,7 @@ def _products_of_graph(
             for operand in node.inputs if node.op == LINEAR.name else ():
                 if isinstance(operand, WeightRef):
                     weight, format = graph.weights[operand.name], held[operand.name].name
-                    used = arith or ARITHMETIC_OF_FORMAT.get(format, "f32")
+                    used = arith or arithmetic_of(weight, format)
                     yield _Product(operand.name, format, used, weight.rows, weight.cols)
 
 

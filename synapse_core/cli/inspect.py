@@ -36,15 +36,15 @@ def inspect(
     """
     from synapse_core.api import build, choose_backend, default_model, estimate
     from synapse_core.formats import Formats
+    from synapse_core.passes import plan_for
     from synapse_core.plugins import default_host
 
     host = default_host()
     built = build(model or default_model(host), host, arith=arith, kv=kv, context=context)
     report = describe(built)
     backend = choose_backend("auto", host)
-    needs = estimate(
-        built.program, built.graph, format, Formats(host), backend=backend, arith=arith
-    )
+    plan = plan_for(format, built.definition.keeps if built.definition else ())
+    needs = estimate(built.program, built.graph, plan, Formats(host), backend=backend, arith=arith)
     report["memory"] = {
         "weights_bytes": needs.weights,
         "copies_bytes": needs.copies,

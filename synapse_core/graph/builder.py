@@ -60,11 +60,13 @@ class GraphBuilder:
         functions = {name: builder.finish() for name, builder in self.functions.items()}
         return Graph(functions, dict(self.weights), dict(self.states))
 
-    def weight(self, name: str, rows: int, cols: int, transform: str = "") -> WeightRef:
+    def weight(
+        self, name: str, rows: int, cols: int, transform: str = "", *, exact: bool = False
+    ) -> WeightRef:
         """Declare a weight; asking again for the same name and shape gives the same weight."""
         if transform and transform not in TRANSFORMS:
             raise GraphError(f"weight {name!r}: unknown transform {transform!r}")
-        declared = Weight(name, rows, cols, transform)
+        declared = Weight(name, rows, cols, transform, exact=exact)
         known = self.weights.setdefault(name, declared)
         if (known.rows, known.cols, known.transform) != (rows, cols, transform):
             raise ShapeError(
@@ -191,9 +193,13 @@ class WeightScope:
         """Return the full name of a weight of this scope."""
         return f"{self.prefix}.{name}" if self.prefix else name
 
-    def matrix(self, name: str, rows: int, cols: int) -> WeightRef:
-        """Declare a weight matrix of rows × cols (outputs × inputs)."""
-        return self.graph.weight(self.name(name), rows, cols)
+    def matrix(self, name: str, rows: int, cols: int, *, exact: bool = False) -> WeightRef:
+        """Declare a weight matrix of rows × cols (outputs × inputs).
+
+        `exact` where 8 bits of what is multiplied with it would be felt ever after: such products
+        are in float32, unless an arithmetic is asked for by name.
+        """
+        return self.graph.weight(self.name(name), rows, cols, exact=exact)
 
     def vector(self, name: str, size: int, transform: str = "") -> WeightRef:
         """Declare a vector: a norm's weight, a bias."""

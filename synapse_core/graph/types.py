@@ -76,7 +76,8 @@ class Weight:
     """A weight of the graph: declared by a component, bound to a source by the family's map.
 
     `transform` names a rewrite of small vectors at load (`synapse_core.graph.TRANSFORMS`).
-    `format` is what the program will hold; None means the source's own.
+    `format` is what the program will hold; None means the source's own. `exact`: products with it
+    are in float32 unless another arithmetic is asked for, whatever it is held in.
     """
 
     name: str
@@ -85,6 +86,7 @@ class Weight:
     transform: str = ""
     source: WeightSource | None = None
     format: str | None = None
+    exact: bool = False
 
     @property
     def type(self) -> WeightType:

@@ -127,7 +127,7 @@ def given_format(asked: str, weight: Weight, formats: Formats = CORE_FORMATS) ->
 
 
 def assign_arithmetic(graph: Graph, asked: str | None = None) -> Graph:
-    """Name the arithmetic of every linear: by its weight's format, or as asked.
+    """Name the arithmetic of every linear: as asked, or that of its first weight.
 
     Raises: UsageError when the asked arithmetic cannot be used with a weight's format.
     """
@@ -138,6 +138,11 @@ def assign_arithmetic(graph: Graph, asked: str | None = None) -> Graph:
         )
 
     return map_functions(graph, change)
+
+
+def arithmetic_of(weight: Weight, format: str) -> str:
+    """Return what a weight's products are in that is held in a format, where nothing is asked."""
+    return "f32" if weight.exact else ARITHMETIC_OF_FORMAT.get(format, "f32")
 
 
 def _encode(weight: Weight, holding: Holding) -> tuple[Weight, Choice]:
@@ -172,8 +177,9 @@ def _encode_in_blocks(
 def _with_arithmetic(node: Node, graph: Graph, asked: str | None) -> Node:
     if node.op != "linear":
         return node
-    stored = [graph.weights[w.name].type for w in node.inputs[1::2] if isinstance(w, WeightRef)]
-    arith = asked or ARITHMETIC_OF_FORMAT.get(stored[0].format, "f32")
+    weights = [graph.weights[w.name] for w in node.inputs[1::2] if isinstance(w, WeightRef)]
+    stored = [weight.type for weight in weights]
+    arith = asked or arithmetic_of(weights[0], stored[0].format)
     if arith not in FORMATS_OF_ARITHMETIC:
         raise UsageError(f"arithmetic {arith!r}: must be one of {', '.join(FORMATS_OF_ARITHMETIC)}")
     for weight in stored:

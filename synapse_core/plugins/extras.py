@@ -13,8 +13,9 @@ _EXTRA = re.compile(r"^(synapse-[a-z0-9-]+)\b[^;]*;\s*extra\s*==\s*['\"]([a-z0-9
 def extras_to_install(kind: str, name: str, installed: Collection[str]) -> tuple[str, ...]:
     """Return the extras that may bring (kind, name), sorted.
 
-    A distribution is named `synapse-<kind>-<name>`: one of just that name is the answer, else all
-    of the kind that are not installed may be.
+    A distribution is named `synapse-<kind>-<name>`: one of just that name is the answer, else those
+    whose name is part of what is missed (`mamba` of `MambaForCausalLM`), else all of the kind that
+    are not installed.
     """
     offered = {
         distribution: extra
@@ -22,7 +23,11 @@ def extras_to_install(kind: str, name: str, installed: Collection[str]) -> tuple
         if distribution.startswith(f"synapse-{kind}-") and distribution not in installed
     }
     exact = offered.get(f"synapse-{kind}-{name}")
-    return (exact,) if exact else tuple(sorted(set(offered.values())))
+    if exact is not None:
+        return (exact,)
+    part = len(f"synapse-{kind}-")
+    alike = {extra for found, extra in offered.items() if found[part:] in name.lower()}
+    return tuple(sorted(alike or set(offered.values())))
 
 
 def _distributions() -> dict[str, str]:

@@ -13,6 +13,7 @@ from synapse_core.api import build, estimate, requantize
 from synapse_core.errors import FileError, PluginConflict, PluginError, UsageError
 from synapse_core.formats import Formats
 from synapse_core.loaders import SAFETENSORS
+from synapse_core.passes import plan_for
 from synapse_core.program import write_program
 from tests.strange_formats import Bytes, Split
 from tests.things import With
@@ -85,7 +86,7 @@ def test_it_is_said_what_every_matrix_is_held_in_and_memory_is_what_it_takes(
     kept = "i8g16" if hasattr(plugged.get("quant_format", "bytes"), "split") else "f32"
     assert held == {kept, "f16"}  # rows of 172 numbers are no blocks of 16
     original, loaded = build(folder, plugged), build(written, plugged)
-    asked = estimate(original.program, original.graph, "bytes", Formats(plugged))
+    asked = estimate(original.program, original.graph, plan_for("bytes"), Formats(plugged))
     assert asked == estimate(loaded.program, loaded.graph)
 
 

@@ -25,6 +25,7 @@ from synapse_core.passes import (
     fuse_gate,
     fuse_linears,
     optimise,
+    plan_for,
     remove_dead,
     stages,
 )
@@ -194,6 +195,20 @@ def test_arithmetic_follows_the_format_and_refuses_what_cannot_be():
     assert {n.options["arith"] for n in _linears(assign_arithmetic(graph, "f32"))} == {"f32"}
     with pytest.raises(UsageError, match=r"'a8/row' with weight .* in q8_0"):
         assign_arithmetic(graph, "a8/row")
+
+
+def test_products_with_an_exact_weight_are_in_float32_unless_asked():
+    g = GraphBuilder(finder())
+    f, w = g.function("f"), WeightScope(g)
+    x = f.input("x", TensorType(f.space("tokens"), 32))
+    for name, exact in (("a", False), ("b", True), ("c", False), ("d", True)):
+        f.output(name, f.linear(x, w.matrix(name, 4, 32, exact=exact)))
+    graph = assign_formats(fill_weights(g.finish(), 1), plan_for("q8_0"))
+    ariths = [n.options["arith"] for n in _linears(assign_arithmetic(graph))]
+    assert ariths == ["a8/32", "f32", "a8/32", "f32"]
+    assert {n.options["arith"] for n in _linears(assign_arithmetic(graph, "a8/32"))} == {"a8/32"}
+    fused = fuse_linears(assign_arithmetic(graph))
+    assert [[w.name for w in n.inputs[1::2]] for n in _linears(fused)] == [["a", "c"], ["b", "d"]]
 
 
 def _linears(graph):

@@ -56,8 +56,8 @@ class Tier(NamedTuple):
     """One table of kernels, for the processors that have its instructions.
 
     `folder` has the files that take the place of those of the same name in `kernels/` and `host/`,
-    and what they need beside; all others are compiled with the tier's flags. `feature` is its bit in `syn_instructions`, 0 for
-    none.
+    and what they need beside; all others are compiled with the tier's flags. `feature` is its bit
+    in `syn_instructions`, 0 for none.
     """
 
     name: str

@@ -1,4 +1,4 @@
-"""The ops have the bits of the plain table on wasm32 and rv32, whose C file is the same."""
+"""The ops have the bits of the plain table on wasm32, rv32 and aarch64, from the same C files."""
 
 from __future__ import annotations
 
@@ -34,18 +34,20 @@ CASES = [
 ]
 
 
-@pytest.fixture(scope="module", params=["wasm", "rv32"])
+@pytest.fixture(scope="module", params=["wasm", "rv32", "aarch64"])
 def emulated(request: pytest.FixtureRequest) -> Any:
     """Return an emulated machine as a backend."""
     if not MACHINES.is_dir():
         pytest.skip("plugins/backend_cpu, whose tests have the machines, is not beside this plugin")
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(sys, "path", [str(MACHINES), *sys.path])
+        from machines.aarch64 import Aarch64Machine
         from machines.backend import EmulatedBackend
         from machines.rv32 import Rv32Machine
         from machines.wasm import WasmMachine
 
-        machine = {"wasm": WasmMachine, "rv32": Rv32Machine}[request.param]
+        known = {"wasm": WasmMachine, "rv32": Rv32Machine, "aarch64": Aarch64Machine}
+        machine = known[request.param]
         missing = machine.missing()
         if missing:
             pytest.skip(missing)

@@ -7,7 +7,7 @@ from pathlib import Path
 from synapse_backend_cpu.native import recipe
 from synapse_core.errors import Unavailable
 
-PACKAGED = recipe.PACKAGE / "_lib"
+PACKAGED = recipe.PACKAGE / recipe.CARRIED
 
 
 def target() -> str:
@@ -21,13 +21,13 @@ def target() -> str:
     return found
 
 
-def compiled(library: recipe.Library) -> Path:
-    """Return the library's file; compiled now if neither package nor cache has it.
+def compiled(library: recipe.Library, packaged: Path = PACKAGED) -> Path:
+    """Return the library's file; compiled now if neither `packaged` nor the cache has it.
 
     Raises: Unavailable when there is no compiler, or it refuses the source.
     """
-    if (PACKAGED / library.file).is_file():
-        return PACKAGED / library.file
+    if (packaged / library.file).is_file():
+        return packaged / library.file
     cached = cache_folder() / library.file
     if cached.is_file():
         return cached

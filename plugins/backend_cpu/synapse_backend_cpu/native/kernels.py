@@ -1,9 +1,8 @@
-"""Plugins' kernels: one C file an op, compiled on first use, opened by its symbol."""
+"""Plugins' kernels: a C file, compiled ahead of time or on first use, opened by its symbol."""
 
 from __future__ import annotations
 
 import functools
-import re
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -11,16 +10,11 @@ from typing import Any
 from synapse_backend_cpu.native.compiler import compiled, target
 from synapse_backend_cpu.native.declarations import declarations
 from synapse_backend_cpu.native.library import runtime, tier
-from synapse_backend_cpu.native.recipe import Tier, kernel_library
+from synapse_backend_cpu.native.recipe import CARRIED, Tier, kernel_library, kernel_symbol
 from synapse_core.errors import Unavailable
 from synapse_core.ops import Op
 
 CORE = "core"
-
-
-def kernel_symbol(name: str) -> str:
-    """Return the C name of an op's kernel."""
-    return "syn_kernel_" + re.sub(r"[^0-9A-Za-z]", "_", name)
 
 
 def kernel_source(op: Op) -> Path | None:
@@ -57,7 +51,8 @@ def kernel_pointers(ops: list[Op]) -> list[Any]:
 
 def compile_kernel(name: str, source: Path, of: Tier) -> Path:
     """Return the library of a plugin's kernel for a table of kernels, compiled if need be."""
-    return compiled(kernel_library(kernel_symbol(name), source, target(), of))
+    library = kernel_library(kernel_symbol(name), source, target(), of)
+    return compiled(library, source.parent / CARRIED)
 
 
 @functools.cache

@@ -9,6 +9,7 @@ import hashlib
 import importlib.util
 import os
 import platform
+import re
 import sys
 from collections.abc import Iterable, Sequence
 from importlib.machinery import EXTENSION_SUFFIXES
@@ -18,6 +19,8 @@ from typing import NamedTuple
 PACKAGE = Path(__file__).parents[1]
 RUNTIME = PACKAGE / "runtime"
 HOST = PACKAGE / "host"
+# The folder of what a wheel carries compiled: in this package, and beside a plugin's C files.
+CARRIED = "_lib"
 
 # Bits must not depend on the compiler's mood: no contraction, no libm, no sanitizer.
 FLAGS = (
@@ -153,6 +156,11 @@ def runtime_library(target: str, tier: Tier = PLAIN) -> Library:
     # On Windows: WaitOnAddress, and there are threads without a library.
     needs = "-lapi-ms-win-core-synch-l1-2-0" if system_of(target) == "windows" else "-lpthread"
     return library(f"synapse-runtime-{tier.name}", sources, target, (*tier.flags, needs))
+
+
+def kernel_symbol(name: str) -> str:
+    """Return the C name of an op's kernel."""
+    return "syn_kernel_" + re.sub(r"[^0-9A-Za-z]", "_", name)
 
 
 def kernel_library(symbol: str, source: Path, target: str, tier: Tier = PLAIN) -> Library:

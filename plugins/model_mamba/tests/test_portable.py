@@ -1,4 +1,4 @@
-"""The ops have the bits of the plain table on wasm32, rv32 and aarch64, from the same C files."""
+"""The ops on wasm32 and rv32, with the bits of the plain table, and on aarch64: one C file each."""
 
 from __future__ import annotations
 
@@ -55,11 +55,11 @@ def emulated(request: pytest.FixtureRequest) -> Any:
 
 
 @pytest.mark.parametrize("case", CASES)
-def test_an_op_has_the_native_bits_elsewhere(
+def test_an_op_is_the_same_elsewhere(
     emulated: Any, monkeypatch: pytest.MonkeyPatch, case: Case
 ) -> None:
-    monkeypatch.setenv("SYNAPSE_CPU", "plain")
-    native = case.run(default_host().get("backend", "cpu")(), threads=1)
-    found = case.run(emulated)
-    assert same_bits(found, native)
     assert worst_error(case, emulated, NumpyBackend(truth=False)) <= 1e-5
+    if emulated.name != "aarch64":  # whose vectors multiply and add with one rounding
+        monkeypatch.setenv("SYNAPSE_CPU", "plain")
+        native = case.run(default_host().get("backend", "cpu")(), threads=1)
+        assert same_bits(case.run(emulated), native)

@@ -11,14 +11,13 @@ gguf, ziglang and, for llama.cpp, a C++ compiler.
 from __future__ import annotations
 
 import argparse
-import importlib
 import sys
+from importlib import import_module
 from pathlib import Path
 
 import pairs
 
 PROMPTS = (8, 32, 128, 512)
-SHAPES = {"qwen3-0.6b": "shape", "mamba-130m": "shape_mamba"}
 SETTINGS = {"off": [("", ())], "on": [("flash", ("--flash",))]}
 SETTINGS["best"] = SETTINGS["off"] + SETTINGS["on"]
 
@@ -28,13 +27,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("llama", type=Path, help="what tools/build_llama_cpp.py made")
     pairs.add_options(parser, prompts=PROMPTS)
-    parser.add_argument("--shape", choices=SHAPES, default="qwen3-0.6b", help="whose shape it is")
     parser.add_argument(
         "--flash", choices=SETTINGS, default="best", help="llama.cpp's flash attention"
     )
+    parser.add_argument("--shape", default="shape", help="which file here makes the models")
     asked = parser.parse_args()
     sys.path.insert(0, str(asked.llama))
-    shape = importlib.import_module(SHAPES[asked.shape])
+    shape = import_module(asked.shape)
 
     asked.folder.mkdir(parents=True, exist_ok=True)
     every = {}

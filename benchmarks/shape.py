@@ -149,7 +149,7 @@ def _write(path: Path, file_type: gguf.LlamaFileType, kind: gguf.GGMLQuantizatio
 
 
 def quantise(source: Path, to: Path, file_type: int) -> None:
-    """Let llama.cpp's quantiser make another file."""
+    """Write a file anew by llama.cpp's quantiser, `file_type` being its number for it."""
     import llama_cpp
 
     settings = llama_cpp.llama_model_quantize_default_params()

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -163,3 +165,14 @@ def test_what_only_looks_like_a_mamba_is_refused_as_what_it_is(
     checkpoint = Checkpoint(tmp_path, "gguf" if gguf else "hf", named, {}, tmp_path)
     with pytest.raises(Unavailable, match=r"architecture '.*' is a .*Mamba"):
         choose_family(checkpoint, default_host())
+
+
+@pytest.mark.parametrize(("name", "width", "layers"), [("130m", 768, 24), ("370m", 1024, 48)])
+def test_a_config_as_it_was_published_is_read(
+    shared_data: Path, name: str, width: int, layers: int
+) -> None:
+    values = json.loads((shared_data / "configs" / f"mamba-{name}-hf.json").read_text())
+    config = mamba.FAMILY.config["hf"](Fields("config.json", values))
+    assert (config.width, len(config.layers), config.vocabulary) == (width, layers, 50280)
+    sizes = {"inner": 2 * width, "state": 16, "rank": width // 16, "taps": 4}
+    assert mixer(config) == {**sizes, "bias": False, "conv_bias": True}

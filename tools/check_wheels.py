@@ -14,7 +14,7 @@ import venv
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
-PROJECTS = (".", "plugins/model_decoder", "plugins/backend_cpu")
+PROJECTS = (".", "plugins/model_decoder", "plugins/model_mamba", "plugins/backend_cpu")
 
 
 def main() -> None:
@@ -29,9 +29,9 @@ def main() -> None:
         home = Path(scratch) / "fresh"
         venv.create(home, with_pip=True)
         python = home / ("Scripts" if os.name == "nt" else "bin") / "python"
-        pip(python, "install", "-q", "synapse[cpu,decoder]", PIP_FIND_LINKS=str(wheels))
+        pip(python, "install", "-q", "synapse[cpu,decoder,mamba]", PIP_FIND_LINKS=str(wheels))
         judge(python, Path(scratch))
-        for name in ("synapse-model-decoder", "synapse-backend-cpu"):
+        for name in ("synapse-model-mamba", "synapse-model-decoder", "synapse-backend-cpu"):
             pip(python, "uninstall", "-q", "-y", name)
             call(python, "plugins", cwd=Path(scratch))
     print("1 passed, 0 failed")
@@ -41,7 +41,7 @@ def judge(python: Path, folder: Path) -> None:
     """Check that plugins are ok, the shipped model speaks, and no compiler was there to help."""
     listed = json.loads(call(python, "plugins", "--json", cwd=folder))["plugins"]
     states = {plugin["distribution"]: plugin["state"] for plugin in listed}
-    wanted = {"synapse", "synapse-model-decoder", "synapse-backend-cpu"}
+    wanted = {"synapse", "synapse-model-decoder", "synapse-model-mamba", "synapse-backend-cpu"}
     assert states == dict.fromkeys(wanted, "ok"), states
     assert "ziglang" not in pip(python, "list"), "ziglang is installed: nothing is proven"
     text = call(python, "run", "--backend", "cpu", "-p", "Once upon a time", "--echo", cwd=folder)

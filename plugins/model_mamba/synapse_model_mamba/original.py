@@ -1,6 +1,6 @@
 """Checkpoints as state-spaces published them: their own config.json, and one tensor's other name.
 
-Such a config names no architecture; it must be given one: `"architectures": ["MambaForCausalLM"]`.
+Such a config names no architecture: it is known by its other keys.
 
 Reference: github.com/state-spaces/mamba, mamba_ssm/models/config_mamba.py, and the modules
 mamba_simple.py and mamba2.py for what a key that is not there means.
@@ -29,14 +29,14 @@ from synapse_model_mamba.ssd_scan import MOST
 
 EPS = 1e-5
 MOST_PADDING = 1 << 16
-NAMES = ("MambaForCausalLM", "Mamba2ForCausalLM", "MambaLMHeadModel")
+NAMES = ("", "MambaForCausalLM", "Mamba2ForCausalLM", "MambaLMHeadModel")
 
 
 def _is_original(layer: str, metadata: Mapping[str, Any]) -> bool:
     """Whether it is such a config, of this kind of layer."""
     inner = metadata.get("ssm_cfg")
     named = inner.get("layer", "Mamba1") if isinstance(inner, dict) else "Mamba1"
-    return "d_model" in metadata and named == layer
+    return {"d_model", "n_layer", "ssm_cfg"} <= set(metadata) and named == layer
 
 
 def _sizes(read: Fields, inner: Fields) -> Sizes:

@@ -78,7 +78,6 @@ def test_state_spaces_own_form_matches_transformers(
         tensors["lm_head.weight"] = tensors["backbone.embedding.weight"].copy()
     save_file(tensors, tmp_path / "model.safetensors")
     config = {
-        "architectures": ["MambaForCausalLM"],
         "d_model": 44,
         "n_layer": 3,
         "vocab_size": 97,

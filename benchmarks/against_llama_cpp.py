@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+from importlib import import_module
 from pathlib import Path
 
 import pairs
@@ -29,14 +30,15 @@ def main() -> None:
     parser.add_argument(
         "--flash", choices=SETTINGS, default="best", help="llama.cpp's flash attention"
     )
+    parser.add_argument("--shape", default="shape", help="which file here makes the models")
     asked = parser.parse_args()
     sys.path.insert(0, str(asked.llama))
-    from shape import FORMATS, LAYER_MACS, make
+    shape = import_module(asked.shape)
 
     asked.folder.mkdir(parents=True, exist_ok=True)
     every = {}
-    for format in asked.format or FORMATS:
-        file = make(asked.folder, format)
+    for format in asked.format or shape.FORMATS:
+        file = shape.make(asked.folder, format)
         path = {"PYTHONPATH": str(asked.llama)}
         peers = [
             pairs.Side("llama.cpp", file, setting, words, path)
@@ -45,7 +47,7 @@ def main() -> None:
         measured = pairs.measure(asked, pairs.Side("synapse", file), peers)
         size = file.stat().st_size
         every[format] = {"bytes": size, "pairs": measured}
-        pairs.show(format, "llama.cpp", measured, size, LAYER_MACS)
+        pairs.show(format, "llama.cpp", measured, size, shape.LAYER_MACS)
         pairs.write(asked, "llama.cpp", every)
 
 

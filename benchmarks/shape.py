@@ -39,7 +39,7 @@ def make(folder: Path, format: str) -> Path:
     if format in WRITTEN:
         _write(part, *WRITTEN[format])
     else:
-        _quantise(make(folder, "f16"), part, FILE_TYPES[format])
+        quantise(make(folder, "f16"), part, FILE_TYPES[format])
     os.replace(part, path)
     return path
 
@@ -148,7 +148,8 @@ def _write(path: Path, file_type: gguf.LlamaFileType, kind: gguf.GGMLQuantizatio
     w.close()
 
 
-def _quantise(source: Path, to: Path, file_type: int) -> None:
+def quantise(source: Path, to: Path, file_type: int) -> None:
+    """Write a file anew by llama.cpp's quantiser, `file_type` being its number for it."""
     import llama_cpp
 
     settings = llama_cpp.llama_model_quantize_default_params()

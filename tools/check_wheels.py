@@ -14,7 +14,8 @@ import venv
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
-PROJECTS = (".", "plugins/model_decoder", "plugins/backend_cpu")
+PLUGINS = ("decoder", "mamba", "rwkv")
+PROJECTS = (".", *(f"plugins/model_{name}" for name in PLUGINS), "plugins/backend_cpu")
 
 
 def main() -> None:
@@ -29,21 +30,25 @@ def main() -> None:
         home = Path(scratch) / "fresh"
         venv.create(home, with_pip=True)
         python = home / ("Scripts" if os.name == "nt" else "bin") / "python"
-        pip(python, "install", "-q", "synapse[cpu,decoder]", PIP_FIND_LINKS=str(wheels))
+        extras = ",".join(("cpu", *PLUGINS))
+        pip(python, "install", "-q", f"synapse[{extras}]", PIP_FIND_LINKS=str(wheels))
         judge(python, Path(scratch))
-        for name in ("synapse-model-decoder", "synapse-backend-cpu"):
+        for name in (*(f"synapse-model-{name}" for name in PLUGINS), "synapse-backend-cpu"):
             pip(python, "uninstall", "-q", "-y", name)
             call(python, "plugins", cwd=Path(scratch))
     print("1 passed, 0 failed")
 
 
 def judge(python: Path, folder: Path) -> None:
-    """Check that plugins are ok, the shipped model speaks, and no compiler was there to help."""
+    """Check that plugins are ok, ops run, the shipped model speaks, and all without a compiler."""
     listed = json.loads(call(python, "plugins", "--json", cwd=folder))["plugins"]
     states = {plugin["distribution"]: plugin["state"] for plugin in listed}
-    wanted = {"synapse", "synapse-model-decoder", "synapse-backend-cpu"}
+    wanted = {"synapse", "synapse-backend-cpu", *(f"synapse-model-{name}" for name in PLUGINS)}
     assert states == dict.fromkeys(wanted, "ok"), states
     assert "ziglang" not in pip(python, "list"), "ziglang is installed: nothing is proven"
+    checked = call(python, "check", "synapse-model-rwkv", cwd=folder)
+    assert "rwkv.wkv7: c kernel equals the reference" in checked, checked
+    assert all(line.startswith("ok ") for line in checked.splitlines()), checked
     text = call(python, "run", "--backend", "cpu", "-p", "Once upon a time", "--echo", cwd=folder)
     assert text.startswith("Once upon a time there was"), text
     assert len(text.split()) > 20, text

@@ -179,7 +179,7 @@ def _check_alias(alias: str, name: str, names: WeightMap, checkpoint: Checkpoint
     theirs, original = map_entry(alias, names), map_entry(name, names)
     if not (isinstance(theirs, str) and isinstance(original, str)):
         return set()
-    if theirs not in checkpoint.tensors:
+    if theirs not in checkpoint.tensors or original not in checkpoint.tensors:
         return set()
     copy, table = checkpoint.tensors[theirs], checkpoint.tensors[original]
     if (copy.shape, copy.format) != (table.shape, table.format) or not _equal(copy, table):

@@ -55,6 +55,8 @@ def choose_family(checkpoint: Checkpoint, registry: Registry) -> Family:
         raise Unavailable(f"{checkpoint.path}: architecture {architecture!r} is {refused[0]}")
     if failures:
         raise failures[0]
+    if not architecture:
+        raise FileError(config_file(checkpoint), "is missing", field="architectures")
     raise Unavailable(
         f"{checkpoint.path}: no installed family reads architecture"
         f" {shortened(repr(architecture), MOST_FIELD)}" + registry.advice("model", architecture)
@@ -62,13 +64,15 @@ def choose_family(checkpoint: Checkpoint, registry: Registry) -> Family:
 
 
 def architecture_of(checkpoint: Checkpoint) -> str:
-    """Return the architecture that a checkpoint names.
+    """Return the architecture that a checkpoint names, "" for a config.json without such a key.
 
-    Raises: FileError when it names none.
+    Raises: FileError for a name that is none.
     """
     if checkpoint.source == "gguf":
         return _text(checkpoint, "general.architecture", checkpoint.metadata)
-    found = checkpoint.metadata.get("architectures")
+    if "architectures" not in checkpoint.metadata:
+        return ""
+    found = checkpoint.metadata["architectures"]
     if not isinstance(found, list) or len(found) != 1:
         problem = f"found {found!r:.60}, expected a list of one name"
         raise FileError(config_file(checkpoint), problem, field="architectures")

@@ -29,7 +29,8 @@ HEAD_OF_TIED: Mapping[str, str] = MappingProxyType({"head.weight": "embedding.we
 class Claim:
     """An architecture that a family reads: its name in config.json (`hf`) or in GGUF (`gguf`).
 
-    `when` looks at the metadata where the name alone does not decide. `replaces_code`: checkpoints
+    `when` looks at the metadata where the name alone does not decide; `hf` "" is a config.json that
+    names no architecture, which `when` must know by other keys. `replaces_code`: checkpoints
     of this architecture were published with code of their own (`auto_map`), and the family stands
     in for it; the code is never run, and any other checkpoint that brings some is refused.
     """

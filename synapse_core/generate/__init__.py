@@ -23,7 +23,12 @@ from synapse_core.generate.overflow import OVERFLOWS, SINKS, Overflow
 from synapse_core.generate.penalty import Penalties
 from synapse_core.generate.preprocessor import Preprocessor
 from synapse_core.generate.prompt_cache import PromptCache
-from synapse_core.generate.readers import TokenizerReader, claiming_readers, reader_files
+from synapse_core.generate.readers import (
+    GgufReader,
+    TokenizerReader,
+    claiming_readers,
+    reader_files,
+)
 from synapse_core.generate.request import Request
 from synapse_core.generate.sampler import Greedy, Random, Sampler, make_sampler
 from synapse_core.generate.scheduler import PREFILL_TOKENS, Scheduler
@@ -33,6 +38,7 @@ from synapse_core.generate.settings import Settings, settings_of
 from synapse_core.generate.stops import StopStrings
 from synapse_core.generate.tokenizer import SpecialTokens, Stream, Tokenizer, prompt_ids
 from synapse_core.generate.tokenizer_json import JsonTokenizer, load_tokenizer
+from synapse_core.generate.vocabulary import Vocabulary
 
 __all__ = [
     "ASSETS",
@@ -52,6 +58,7 @@ __all__ = [
     "Decoder",
     "DraftModel",
     "Generation",
+    "GgufReader",
     "Greedy",
     "Guesser",
     "Guide",
@@ -75,6 +82,7 @@ __all__ = [
     "TokenLogprob",
     "Tokenizer",
     "TokenizerReader",
+    "Vocabulary",
     "assets_of_clip",
     "assets_of_gguf",
     "assets_of_host",

@@ -10,9 +10,14 @@ from pathlib import Path
 from typing import Any
 
 from synapse_core.errors import FileError, UsageError
-from synapse_core.generate.gguf_vocabulary import assets_of_gguf
+from synapse_core.generate.gguf_vocabulary import (
+    CORE_MODELS,
+    MODEL,
+    assets_of_gguf,
+    vocabulary_of_gguf,
+)
 from synapse_core.generate.model_files import TOKENIZER_JSON, Files, MadeWhenAsked, text_of
-from synapse_core.generate.readers import CORE, claiming_readers, reader_named
+from synapse_core.generate.readers import CORE, claiming_readers, gguf_reader, reader_named
 from synapse_core.generate.sentencepiece_model import (
     MOST_MODEL_BYTES,
     Pieces,
@@ -47,7 +52,8 @@ def read_assets(
     """Return the texts of a checkpoint's tokenizer files, by name.
 
     A GGUF file has its tokenizer inside; whatever lies beside it belongs to others. Its vocabulary
-    is checked when one of the files is first asked for: a model that only runs ids never does.
+    is checked when one of the files is first asked for: a model that only runs ids never does. A
+    kind that the core does not read is read by the plugin's reader that names it, if there is one.
     `registry` and `tokenizer` are as of `read_folder`.
 
     Raises: FileError for a file that is no regular one, too big, or not UTF-8; UsageError for a
@@ -59,8 +65,17 @@ def read_assets(
                 f"tokenizer {tokenizer!r} cannot be chosen: {checkpoint.path} has its own inside"
             )
         metadata, path = checkpoint.metadata, checkpoint.path
-        return MadeWhenAsked(lambda: _or_reason(lambda: assets_of_gguf(metadata, path)))
+        return MadeWhenAsked(lambda: _or_reason(lambda: _inside(metadata, path, registry)))
     return read_folder(checkpoint.folder, registry, tokenizer)
+
+
+def _inside(metadata: Mapping[str, Any], path: Path, registry: Registry | None) -> dict[str, str]:
+    """Return the files of the tokenizer in a GGUF file: the core's, or of a plugin's reader."""
+    model = metadata.get(MODEL)
+    reader = None if model in CORE_MODELS else gguf_reader(model, registry)
+    if reader is None:
+        return assets_of_gguf(metadata, path)
+    return {READER: reader.name, **reader.files_of_gguf(vocabulary_of_gguf(metadata, path))}
 
 
 def read_folder(

@@ -15,6 +15,8 @@ from synapse_core.generate.tokenizer_spec import byte_level_spec, scored_spec, s
 from synapse_core.generate.vocabulary import CONTROL, NORMAL, USER_DEFINED, Vocabulary
 
 KEY = "tokenizer.ggml."
+MODEL = f"{KEY}model"
+CORE_MODELS = (None, "none", "gpt2", "llama")
 TOKENS = f"{KEY}tokens"
 TEMPLATE = "tokenizer.chat_template"
 MOST_TEMPLATES = 64
@@ -50,13 +52,13 @@ def assets_of_gguf(metadata: Mapping[str, Any], file: object) -> dict[str, str]:
     Raises: FileError naming file and key for a tokenizer that is malformed or of an unknown kind.
     """
     name = str(file)
-    model = metadata.get(f"{KEY}model")
+    model = metadata.get(MODEL)
     if model is None or model == "none":
         return {}
-    if model not in ("gpt2", "llama"):
+    if model not in CORE_MODELS:
         problem = f"tokenizer {model!r:.40}; built are gpt2 (BPE) and llama (SentencePiece BPE)"
-        raise FileError(name, problem, field=f"{KEY}model")
-    vocabulary = _vocabulary(metadata, name)
+        raise FileError(name, problem, field=MODEL)
+    vocabulary = vocabulary_of_gguf(metadata, name)
     ids = {
         key: vocabulary.id_in(metadata.get(f"{KEY}{key}"), f"{KEY}{key}")
         for key in ("bos_token_id", "unknown_token_id", "padding_token_id", *END_IDS)
@@ -106,7 +108,12 @@ def assets_of_gguf(metadata: Mapping[str, Any], file: object) -> dict[str, str]:
     }
 
 
-def _vocabulary(metadata: Mapping[str, Any], file: str) -> Vocabulary:
+def vocabulary_of_gguf(metadata: Mapping[str, Any], file: object) -> Vocabulary:
+    """Return the tokens of a GGUF file with their kinds, checked.
+
+    Raises: FileError naming file and key.
+    """
+    file = str(file)
     texts = _list(metadata, TOKENS, file)
     key = f"{KEY}token_type"
     kinds = _list(metadata, key, file) if key in metadata else [NORMAL] * len(texts)

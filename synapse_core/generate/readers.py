@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Protocol
+from typing import Any, Protocol
 
 from synapse_core.errors import PluginConflict, PluginError
 from synapse_core.generate.tokenizer import Tokenizer
+from synapse_core.generate.vocabulary import Vocabulary
 from synapse_core.hookspecs import Registry
 
 KIND = "tokenizer"
@@ -36,6 +37,23 @@ class TokenizerReader(Protocol):
 
         `where` is the model, for messages. The files are input from outside.
         Raises: FileError naming the file and what is wrong with it.
+        """
+        ...
+
+
+class GgufReader(TokenizerReader, Protocol):
+    """A reader that knows what the core does not: a kind of tokenizer inside GGUF files."""
+
+    @property
+    def gguf_model(self) -> str:
+        """What such files call it: their `tokenizer.ggml.model`."""
+        ...
+
+    def files_of_gguf(self, vocabulary: Vocabulary) -> Mapping[str, str]:
+        """Return its own files by name, made of a file's tokens; `read` gets them.
+
+        The vocabulary is checked, its tokens are input from outside.
+        Raises: FileError naming `vocabulary.field` and the token.
         """
         ...
 
@@ -75,6 +93,22 @@ def claiming_readers(
         if all(has(file) for file in reader.files):
             found[name] = reader
     return found, problems
+
+
+def gguf_reader(model: object, registry: Registry | None) -> GgufReader | None:
+    """Return the reader that knows a `tokenizer.ggml.model`, None where none is installed.
+
+    Raises: PluginConflict naming both where there are two.
+    """
+    readers, _ = claiming_readers(lambda file: True, registry)
+    found: list[Any] = [r for r in readers.values() if getattr(r, "gguf_model", None) == model]
+    if len(found) > 1:
+        names = " and ".join(repr(reader.name) for reader in found)
+        raise PluginConflict(
+            f"tokenizer {model!r:.40} of a GGUF file is read by {names};"
+            " disable one of their plugins (SYNAPSE_DISABLE_PLUGINS)"
+        )
+    return found[0] if found and isinstance(model, str) else None
 
 
 def reader_files(registry: Registry | None) -> tuple[str, ...]:

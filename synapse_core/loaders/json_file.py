@@ -1,4 +1,4 @@
-"""JSON from outside: small, plain, without duplicate keys or numbers that are none."""
+"""JSON from outside: small, plain, without duplicate keys or words for numbers that are none."""
 
 from __future__ import annotations
 
@@ -12,19 +12,22 @@ from synapse_core.loaders.json_bounds import PLAIN, check_bounds, uncollected
 from synapse_core.loaders.regular_file import open_regular
 
 
-def read_json(path: Path) -> dict[str, Any]:
-    """Read a file that holds one JSON object.
+def read_json(path: Path, *, infinite: bool = False) -> dict[str, Any]:
+    """Read a file that holds one JSON object; `infinite` as of `parse_object`.
 
     Raises: FileError naming the file and what is wrong in it.
     """
     with open_regular(path) as (file, size):
         if size > PLAIN.file:
             raise FileError(path, f"has {size} bytes; at most {PLAIN.file} are read as JSON")
-        return parse_object(path, file.read(size))
+        return parse_object(path, file.read(size), infinite=infinite)
 
 
-def parse_object(path: Path, text: bytes) -> dict[str, Any]:
+def parse_object(path: Path, text: bytes, *, infinite: bool = False) -> dict[str, Any]:
     """Parse bytes that must be one JSON object.
+
+    `infinite` lets the word `Infinity` through, which is no JSON: Python writes it for a bound that
+    there is not. Whoever uses such a number must look.
 
     Raises: FileError naming the file: bad UTF-8 or JSON, a duplicate key, NaN or infinity, more
     than may be parsed.
@@ -45,13 +48,16 @@ def parse_object(path: Path, text: bytes) -> dict[str, Any]:
             raise FileError(path, f"number {digits[:20]!r} is not finite")
         return value
 
+    def constant(word: str) -> float:
+        return math.inf if infinite and word == "Infinity" else number(word)
+
     try:
         with uncollected():
             parsed = json.loads(
                 text.decode("utf-8"),
                 object_pairs_hook=pairs,
                 parse_float=number,
-                parse_constant=number,
+                parse_constant=constant,
             )
     except UnicodeDecodeError as error:
         raise FileError(path, "is not UTF-8", offset=error.start) from None

@@ -43,7 +43,7 @@ class SafetensorsLoader:
         folder = path if path.is_dir() else path.parent
         if not (folder / CONFIG).exists():
             raise FileError(folder / CONFIG, "is not there; it says what model the weights are of")
-        metadata = read_json(folder / CONFIG)
+        metadata = read_json(folder / CONFIG, infinite=True)
         tensors = _read_folder(folder, formats) if path.is_dir() else read_tensors(path, formats)
         keys = keys_of_config(folder / CONFIG, metadata)
         if keys is not None:

@@ -89,3 +89,18 @@ def test_two_families_that_claim_one_architecture_are_both_named() -> None:
     second = Family(name="again", claims=PLAIN.claims, config={}, weights={})
     with pytest.raises(PluginConflict, match="'again' and 'plain'"):
         choose("PlainForCausalLM", PLAIN, second)
+
+
+def test_a_config_without_the_key_is_known_by_others_or_refused() -> None:
+    own = Family(
+        name="own",
+        claims=(Claim(hf="", when=lambda metadata: "d_model" in metadata),),
+        config={},
+        weights={},
+    )
+    known, other = ({"d_model": 4}, {"d_modal": 4})
+    found = Checkpoint(PLACE, "hf", known, {}, PLACE)
+    assert choose_family(found, Families(own, PLAIN)) is own
+    for metadata in (other, {"architectures": [""], **other}):
+        with pytest.raises(FileError, match=r"config\.json: architectures: "):
+            choose_family(Checkpoint(PLACE, "hf", metadata, {}, PLACE), Families(own, PLAIN))

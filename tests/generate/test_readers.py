@@ -13,10 +13,18 @@ import pytest
 from synapse_core.api import tokenizer_of
 from synapse_core.api.carry import carried_files
 from synapse_core.api.hub_files import choose_files
-from synapse_core.errors import FileError, PluginError, SynapseError, Unavailable, UsageError
+from synapse_core.errors import (
+    FileError,
+    PluginConflict,
+    PluginError,
+    SynapseError,
+    Unavailable,
+    UsageError,
+)
 from synapse_core.generate import (
     SpecialTokens,
     Tokenizer,
+    Vocabulary,
     has_tokenizer,
     open_tokenizer,
     read_assets,
@@ -125,6 +133,54 @@ def test_a_gguf_file_has_its_own(tmp_path: Path) -> None:
     checkpoint = Checkpoint(tmp_path / "m.gguf", "gguf", {}, {}, tmp_path)
     with pytest.raises(UsageError, match=r"'letters' cannot be chosen: .*m\.gguf has its own"):
         read_assets(checkpoint, LETTERS, "letters")
+
+
+@attrs.frozen
+class InsideReader(LettersReader):
+    gguf_model: str = "runes"
+
+    def files_of_gguf(self, vocabulary: Vocabulary) -> Mapping[str, str]:
+        kept = [t for t, kind in zip(vocabulary.texts, vocabulary.kinds, strict=True) if kind == 1]
+        return {self.files[0]: "".join(kept)}
+
+
+def gguf(tmp_path: Path, model: object, tokens: list[Any]) -> Checkpoint:
+    keys = {"model": model, "tokens": tokens, "token_type": [1] * (len(tokens) - 1) + [3]}
+    metadata = {f"tokenizer.ggml.{key}": value for key, value in keys.items()}
+    return Checkpoint(tmp_path / "m.gguf", "gguf", metadata, {}, tmp_path)
+
+
+def test_a_gguf_file_s_tokenizer_is_read_by_the_reader_that_names_its_kind(tmp_path: Path) -> None:
+    found = registry(LettersReader("others"), InsideReader())
+    assets = read_assets(gguf(tmp_path, "runes", ["q", "r", "s", "<end>"]), found)
+    assert has_tokenizer(assets)
+    assert open_tokenizer(assets, "m", found).encode("sq", special=False) == [2, 0]
+
+
+def test_a_gguf_file_s_kind_that_no_reader_names_is_refused_by_name(tmp_path: Path) -> None:
+    for installed in (LETTERS, None):
+        assets = read_assets(gguf(tmp_path, "runes", ["q", "r"]), installed)
+        with pytest.raises(FileError, match=r"tokenizer\.ggml\.model: tokenizer 'runes'; built"):
+            open_tokenizer(assets, "m", LETTERS)
+
+
+def test_what_a_reader_gets_of_a_gguf_file_was_checked(tmp_path: Path) -> None:
+    found = registry(InsideReader())
+    assets = read_assets(gguf(tmp_path, "runes", ["q", "q"]), found)
+    with pytest.raises(FileError, match=r"tokens\[1\]: 'q' is token 0 already"):
+        open_tokenizer(assets, "m", found)
+
+
+def test_a_kind_that_the_core_reads_is_the_core_s(tmp_path: Path) -> None:
+    found = registry(InsideReader(gguf_model="gpt2"))
+    with pytest.raises(FileError, match=r"ggml\.pre: missing"):
+        open_tokenizer(read_assets(gguf(tmp_path, "gpt2", ["q", "r"]), found), "m", found)
+
+
+def test_two_readers_of_a_kind_are_never_guessed_between(tmp_path: Path) -> None:
+    found = registry(InsideReader(), InsideReader("others"))
+    with pytest.raises(PluginConflict, match="'runes' of a GGUF file is read by 'letters' and 'o"):
+        has_tokenizer(read_assets(gguf(tmp_path, "runes", ["q", "r"]), found))
 
 
 def test_a_folder_of_a_gguf_file_s_keys_is_read_as_any_other(folder: Path) -> None:

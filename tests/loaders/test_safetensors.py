@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import struct
 from collections.abc import Mapping
@@ -313,6 +314,17 @@ def test_a_config_that_is_not_plain_json_is_refused(tmp_path: Path, config: str,
     with pytest.raises(FileError, match=text) as caught:
         SAFETENSORS.open(tmp_path)
     assert len(str(caught.value)) < 400
+
+
+def test_a_config_may_say_that_there_is_no_bound(tmp_path: Path) -> None:
+    config = '{"architectures": ["A"], "limits": [0.0, Infinity]}'
+    save_file(good_tensors(), folder_of(tmp_path, config) / "model.safetensors")
+    assert SAFETENSORS.open(tmp_path).metadata["limits"] == [0.0, math.inf]
+    index = tmp_path / "model.safetensors.index.json"
+    index.write_text('{"weight_map": {}, "limits": Infinity}')
+    (tmp_path / "model.safetensors").unlink()
+    with pytest.raises(FileError, match="'Infinity' is not finite"):
+        SAFETENSORS.open(tmp_path)
 
 
 def test_a_folder_without_config_or_weights_says_what_is_missing(tmp_path: Path) -> None:

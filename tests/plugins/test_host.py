@@ -189,7 +189,8 @@ def test_unknown_names_suggest_and_say_what_to_install(site):
     near, backend, model, nobody = process.stdout.splitlines()
     assert near == "no attention 'gpa' is installed; did you mean 'gqa'?"
     assert backend.endswith("there are: numpy; to install: pip install 'synapse[cpu]'")
-    assert model == ("no model 'llama' is installed; to install: pip install 'synapse[decoder]'")
+    assert model.startswith("no model 'llama' is installed; to install: pip install 'synapse[")
+    assert "decoder" in model.removesuffix("]'").partition("[")[2].split(",")
     assert nobody == "norm 'x' is not provided by 'nobody'; it is by nobody"
 
 
@@ -211,7 +212,8 @@ def test_components_lists_a_kind(site):
     site.install("acme-good", GOOD)
     process = site.synapse("components", "attention", "--json")
     names = [c["name"] for c in json.loads(process.stdout)["components"]]
-    assert names == ["acme_good", "gqa", "mha", "mqa", "sliding_window"]
+    core = {"gqa", "mha", "mqa", "sliding_window"}
+    assert [name for name in names if name in {"acme_good", *core}] == ["acme_good", *sorted(core)]
     assert site.synapse("components", "nonsense").returncode == 2
 
 

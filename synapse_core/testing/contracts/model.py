@@ -193,7 +193,10 @@ def _zeros(name: str, *shape: int) -> FileTensor:
 
 def _stacked_shape(part: Part, graph: Graph) -> tuple[int, int]:
     weights = [graph.weights[name] for name in part.parts]
-    return sum(weight.rows for weight in weights), weights[0].cols
+    widths = [weight.cols for weight in weights]
+    if len(set(widths)) > 1:  # vectors, one behind the other
+        return 1, sum(widths)
+    return sum(weight.rows for weight in weights), widths[0]
 
 
 @contract

@@ -1,0 +1,1 @@
+"""Mamba: selective state spaces."""

@@ -25,7 +25,12 @@ from tokenizers import Tokenizer
 
 sys.path.insert(0, str(Path(__file__).parent))
 
-from little_world.corpus import held_out_documents, held_out_sentences, training_documents
+from little_world.corpus import (
+    TOPICS,
+    held_out_documents,
+    held_out_sentences,
+    training_documents,
+)
 from little_world.grammar import BEGIN, STOP, log_probability, opening_sentences
 from little_world.pen import ParseError
 
@@ -34,7 +39,8 @@ from synapse_core.generate import make_sampler, settings_of
 from synapse_core.generate.model_files import bytes_of
 
 HELD_OUT_SEED, SAMPLE_SEED = 1001, 2002
-# The documents of each round of training: one more than its --seed, and its --share and --topic.
+# The documents of each round of the shipped model's training: one more than its --seed, and its
+# --share and --topic.
 ROUNDS = (
     (2, 0.0, "memory"),
     (12, 0.0, "memory"),
@@ -55,6 +61,13 @@ ROUNDS = (
 @click.option(
     "--trained", default=20000, help="How many documents of each round of training to look at."
 )
+@click.option(
+    "--round",
+    "rounds",
+    type=(int, float, click.Choice(list(TOPICS))),
+    multiple=True,
+    help="A round of MODEL's training: its seed, share and topic.",
+)
 def evaluate(
     model: str | None,
     weight_format: str | None,
@@ -63,6 +76,7 @@ def evaluate(
     documents: int,
     samples: int,
     trained: int,
+    rounds: tuple[tuple[int, float, str], ...],
 ) -> None:
     """Evaluate MODEL, the shipped one if none is named."""
     if formats:
@@ -75,12 +89,13 @@ def evaluate(
         results["parsed"] = sum(map(parses, sample(loaded, samples)))
         results["parsed_at_temperature_1"] = sum(map(parses, sample(loaded, samples, 1.0)))
     results["samples"] = samples
+    shown = [(seed + 1, share, topic) for seed, share, topic in rounds] or ROUNDS
     unseen = {sentence for text, _ in held_out for sentence in held_out_sentences(text)}
     results["held_out_sentences"] = len(unseen)
-    results["training_documents"] = trained * len(ROUNDS)
+    results["training_documents"] = trained * len(shown)
     results["held_out_sentences_in_training"] = sum(
         not unseen.isdisjoint(opening_sentences(document))
-        for seed, share, topic in ROUNDS
+        for seed, share, topic in shown
         for document in islice(training_documents(seed, share, topic), trained)
     )
     click.echo(json.dumps(results, indent=1))

@@ -1,0 +1,1 @@
+"""Recurrent language models in torch, to be trained on a CPU and saved as published ones are."""

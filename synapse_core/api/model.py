@@ -14,7 +14,7 @@ import numpy as np
 
 from synapse_core.api.build import OUTPUT_ROWS, PREFILL_ROWS, Built, build
 from synapse_core.api.choose import choose_backend
-from synapse_core.api.source import default_model
+from synapse_core.api.source import default_model, shipped_model
 from synapse_core.backends import Session
 from synapse_core.errors import UsageError
 from synapse_core.generate import (
@@ -256,8 +256,9 @@ def load(
 ) -> Model:
     """Load a model: a folder, a .safetensors, .gguf or .syn file, or None for the installed one.
 
-    A text may also be the name of a model on the hub, `ORG/NAME`, as on the command line: it is
-    taken from the hub's cache, and pulled where it is not there. A Path is a path.
+    A text may also be the name of a family that ships a model, or of a model on the hub,
+    `ORG/NAME`, as on the command line: that is taken from the hub's cache, and pulled where it is
+    not there. A Path is a path.
 
     `backend` "auto" takes the fastest that works here; a named one never falls back. `pages`
     bounds the memory of keys and values, in pages of 64 positions: less than all slots would take
@@ -286,8 +287,11 @@ def load(
 
 def _place_of(model: str | Path, registry: Registry) -> Path:
     """Return the path of a model; one that is on the hub only is pulled."""
-    if isinstance(model, Path):
-        return model
+    if isinstance(model, Path) or Path(model).exists():
+        return Path(model)
+    shipped = shipped_model(model, registry)
+    if shipped is not None:
+        return shipped
     from synapse_core.api.hub import HubName, find_model, pull
 
     found = find_model(model)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from synapse_core.errors import FileError, PluginConflict, PluginError, UsageError
+from synapse_core.families import Family
 from synapse_core.formats import Formats
 from synapse_core.hookspecs import Registry
 from synapse_core.loaders import Checkpoint
@@ -62,14 +63,35 @@ def _refuse_pickles(path: Path) -> None:
 def default_model(registry: Registry) -> Path:
     """Return the model that an installed family brings along; one that fails to import has none.
 
+    Of several it is that of the highest `default_rank`, then of the first name.
+
     Raises: UsageError when none does.
     """
-    for name in registry.names("model"):
-        try:
-            family = registry.get("model", name)
-        except (PluginError, PluginConflict):
-            continue
-        if family.default_checkpoint is not None:
-            return Path(family.default_checkpoint())
-    advice = registry.advice("model", "")
-    raise UsageError(f"no model is named and no installed plugin brings one{advice}")
+    found = [
+        (-family.default_rank, name, family.default_checkpoint)
+        for name in registry.names("model")
+        if (family := _family(name, registry)) and family.default_checkpoint is not None
+    ]
+    if not found:
+        advice = registry.advice("model", "")
+        raise UsageError(f"no model is named and no installed plugin brings one{advice}")
+    return Path(min(found, key=lambda entry: entry[:2])[2]())
+
+
+def shipped_model(name: str, registry: Registry) -> Path | None:
+    """Return the model that the family of this name brings along, None where there is none."""
+    if name not in registry.names("model"):
+        return None
+    family = _family(name, registry)
+    if family is None or family.default_checkpoint is None:
+        return None
+    return Path(family.default_checkpoint())
+
+
+def _family(name: str, registry: Registry) -> Family | None:
+    """Return a family by name, None where it fails to import."""
+    try:
+        family: Family = registry.get("model", name)
+    except (PluginError, PluginConflict):
+        return None
+    return family

@@ -19,7 +19,7 @@ FORMAT_HELP = "Re-encode the matrices: f16, int8, q8_0, q4_k … (docs/formats.m
 
 
 class ModelPath(click.Path):
-    """MODEL: a path, or ORG/NAME of a model in the hub's cache; with `pulls`, of any on the hub."""
+    """MODEL: a path, a family that ships one, or ORG/NAME in the hub's cache or, to pull, on it."""
 
     def __init__(self, *, pulls: bool) -> None:
         super().__init__(path_type=Path)
@@ -31,7 +31,12 @@ class ModelPath(click.Path):
         if path.exists():
             return path
         from synapse_core.api.hub import HubName, find_model
+        from synapse_core.api.source import shipped_model
+        from synapse_core.plugins import default_host
 
+        shipped = shipped_model(str(value), default_host())
+        if shipped is not None:
+            return shipped
         found = find_model(str(value))
         if isinstance(found, HubName):
             if not self.pulls:

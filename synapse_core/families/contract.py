@@ -133,7 +133,8 @@ class Family:
     `build` None: the token stack. `aliases`: a weight that the graph does without because it uses
     another's numbers; where the file has it all the same, both must be equal. `refuses` maps
     architectures that look like the family's and are not read to what they are, for the error.
-    `default_checkpoint` gives the folder of a model that ships with the plugin. `to_gguf` says a
+    `default_checkpoint` gives the folder of a model that ships with the plugin; `synapse run NAME`
+    runs that of a family, and without a name that of the highest `default_rank`. `to_gguf` says a
     config in GGUF's keys, None where the family is not written as such; what it says is read back
     by `config["gguf"]` and must be the same model.
     """
@@ -149,6 +150,7 @@ class Family:
     aliases: Mapping[str, str] = HEAD_OF_TIED
     refuses: Mapping[str, str] = attrs.field(factory=dict)
     default_checkpoint: Callable[[], Path] | None = None
+    default_rank: int = 0
     to_gguf: ToGguf | None = None
 
     def claim_of(self, source: str, architecture: str, metadata: Metadata) -> Claim | None:

@@ -1,6 +1,6 @@
-"""The model that ships: how near it is to the grammar it learnt, what it costs to quantise it.
+"""The models that ship: how near they are to the grammar they learnt, what quantising costs.
 
-Its card, MODEL_CARD.md beside the weights, has the figures of `tools/evaluate_default_model.py`.
+Their cards, MODEL_CARD.md beside the weights, have what `tools/evaluate_default_model.py` says.
 """
 
 from __future__ import annotations
@@ -13,22 +13,32 @@ import pytest
 from little_world.corpus import held_out_documents
 
 import synapse_core as synapse
-from synapse_core.api.source import default_model
-from synapse_core.errors import SynapseError
+from synapse_core.api.source import default_model, shipped_model
 from synapse_core.plugins import default_host
 
 MOST_BYTES = 1_500_000
 DOCUMENTS = 150
 
 
-@pytest.fixture(scope="module")
-def folder() -> Path:
-    try:
-        return default_model(default_host())
-    except SynapseError as error:
+SHIPPED = ("qwen3", "mamba", "rwkv7")
+
+
+def shipped(family: str) -> Path:
+    found = shipped_model(family, default_host())
+    if found is None:
         if os.environ.get("CI") == "true":
-            raise
-        pytest.skip(f"no installed plugin ships a model: {error}")
+            pytest.fail(f"no installed family {family!r} ships a model")
+        pytest.skip(f"no installed family {family!r} ships a model")
+    return found
+
+
+@pytest.fixture(scope="module", params=SHIPPED)
+def folder(request: pytest.FixtureRequest) -> Path:
+    return shipped(request.param)
+
+
+def test_without_a_name_it_is_the_transformer() -> None:
+    assert default_model(default_host()) == shipped("qwen3")
 
 
 def perplexity(folder: Path, format: str | None) -> float:
@@ -61,7 +71,13 @@ def test_95_of_100_samples_parse(folder: Path, temperature: float | None) -> Non
     # Rows of 128 and 288: q6_k is held as q8_0, q4_k as q5_0 (docs/formats.md).
     [("int8", 1.005), ("q8_0", 1.005), ("q6_k", 1.01), ("q4_k", 1.04), ("q4_0", 1.04)],
 )
-def test_a_format_costs_no_more_perplexity_than_its_budget(
-    folder: Path, format: str, most: float
-) -> None:
+def test_a_format_costs_no_more_perplexity_than_its_budget(format: str, most: float) -> None:
+    folder = shipped("qwen3")
+    assert perplexity(folder, format) <= most * perplexity(folder, None)
+
+
+@pytest.mark.parametrize("family", ["mamba", "rwkv7"])
+@pytest.mark.parametrize(("format", "most"), [("int8", 1.005), ("q8_0", 1.005), ("q4_0", 1.05)])
+def test_a_recurrent_model_keeps_its_perplexity(family: str, format: str, most: float) -> None:
+    folder = shipped(family)
     assert perplexity(folder, format) <= most * perplexity(folder, None)

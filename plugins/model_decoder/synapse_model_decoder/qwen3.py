@@ -66,4 +66,5 @@ FAMILY = Family(
         "qwen3moe": "a mixture of experts",
     },
     default_checkpoint=default_model_path,
+    default_rank=1,
 )

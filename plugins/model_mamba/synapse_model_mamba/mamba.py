@@ -27,6 +27,7 @@ from synapse_model_mamba.config import (
     is_transformers,
 )
 from synapse_model_mamba.selective_scan import MOST_STATE
+from synapse_model_mamba.shipped import default_model_path
 from synapse_model_mamba.tensors import turned, turned_rates
 
 
@@ -111,6 +112,7 @@ GGUF_WEIGHTS: dict[str, Entry] = {
 }
 FAMILY = Family(
     name="mamba",
+    default_checkpoint=default_model_path,
     claims=(Claim(hf="MambaForCausalLM", when=is_transformers), Claim(gguf="mamba")),
     config={"hf": from_hf, "gguf": from_gguf},
     weights={"hf": WEIGHTS, "gguf": GGUF_WEIGHTS},

@@ -32,6 +32,7 @@ from synapse_model_rwkv.model import (
     rwkv7_config,
     same_numbers,
 )
+from synapse_model_rwkv.shipped import default_model_path
 
 ARCHITECTURE = "RWKV7ForCausalLM"
 FIRST_VALUES = "the first layer's values are mixed with no other's: published files have it unused"
@@ -130,6 +131,7 @@ def is_blinkdl(metadata: Mapping[str, Any]) -> bool:
 
 FAMILY = Family(
     name="rwkv7",
+    default_checkpoint=default_model_path,
     claims=(Claim(hf=ARCHITECTURE, when=is_blinkdl), Claim(gguf="rwkv7")),
     config={"hf": from_hf, "gguf": gguf.from_gguf},
     weights={"hf": WEIGHTS, "gguf": gguf.WEIGHTS},

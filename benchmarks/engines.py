@@ -96,18 +96,23 @@ def llama(file: Path, threads: int, context: int, *, slots: int, flash: bool) ->
 
 def torch(file: Path, threads: int, context: int, *, slots: int, flash: bool) -> Engine:
     """Load by transformers on PyTorch's CPU, in the folder's own type, nothing compiled."""
+    from inspect import signature
+
     import torch as library
     from transformers import AutoModelForCausalLM
 
     library.set_num_threads(threads)
     model = AutoModelForCausalLM.from_pretrained(file, dtype="auto").eval()
+    # What recurrent models call it, and all others.
+    name = "cache" if "cache" in signature(model.forward).parameters else "past_key_values"
     cache = None
 
     @library.inference_mode()
     def forward(ids: Sequence[int]) -> None:
         nonlocal cache
-        out = model(library.tensor([ids]), past_key_values=cache, use_cache=True, logits_to_keep=1)
-        cache = out.past_key_values
+        kept = {name: cache}
+        out = model(library.tensor([ids]), use_cache=True, logits_to_keep=1, **kept)
+        cache = getattr(out, name)
 
     def prefill(slot: int, ids: Sequence[int]) -> None:
         nonlocal cache
@@ -118,8 +123,35 @@ def torch(file: Path, threads: int, context: int, *, slots: int, flash: bool) ->
     return Engine(model.config.vocab_size, prefill, lambda slots, ids: forward(ids))
 
 
+def rwkv(file: Path, threads: int, context: int, *, slots: int, flash: bool) -> Engine:
+    """Load a folder's `model.pth` by the package rwkv on PyTorch's CPU, in float32."""
+    import os
+
+    import torch as library
+
+    os.environ["RWKV_V7_ON"] = "1"
+    library.set_num_threads(threads)
+    from rwkv.model import RWKV
+
+    model = RWKV(model=str(file / "model"), strategy="cpu fp32")
+    state = None
+
+    def forward(ids: Sequence[int]) -> None:
+        nonlocal state
+        _, state = model.forward(list(ids), state)
+
+    def prefill(slot: int, ids: Sequence[int]) -> None:
+        nonlocal state
+        state = None
+        for start in range(0, len(ids), CHUNK):
+            forward(ids[start : start + CHUNK])
+
+    return Engine(model.args.vocab_size, prefill, lambda slots, ids: forward(ids))
+
+
 ENGINES: dict[str, Callable[..., Engine]] = {
     "synapse": synapse,
     "llama.cpp": llama,
     "torch": torch,
+    "rwkv": rwkv,
 }

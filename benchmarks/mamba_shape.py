@@ -13,6 +13,8 @@ LAYERS, WIDTH, INNER, STATES, RANK, TAPS, VOCABULARY = 24, 768, 1536, 16, 48, 4,
 # Multiply-adds of a token in the layers' matrices.
 LAYER_MACS = LAYERS * INNER * (3 * WIDTH + 2 * RANK + 2 * STATES)
 FORMATS = ("q4_0", "q8_0", "f16")
+PEER = "torch"
+PEERS = {"f32": ("f32",)}
 
 
 def make(folder: Path, format: str) -> Path:
@@ -27,6 +29,30 @@ def make(folder: Path, format: str) -> Path:
         quantise(make(folder, "f16"), part, file_type)
     else:
         _write(part, *WRITTEN[format])
+    os.replace(part, path)
+    return path
+
+
+def make_folder(folder: Path, format: str) -> Path:
+    """Return the Hugging Face folder of a format, "f32", made once."""
+    import torch
+    from transformers import MambaConfig, MambaForCausalLM
+
+    path = folder / f"mamba-130m-shape-{format}"
+    if path.exists():
+        return path
+    part = path.with_suffix(".part")
+    torch.manual_seed(0)
+    config = MambaConfig(
+        vocab_size=VOCABULARY,
+        hidden_size=WIDTH,
+        num_hidden_layers=LAYERS,
+        intermediate_size=INNER,
+        state_size=STATES,
+        time_step_rank=RANK,
+        conv_kernel=TAPS,
+    )
+    MambaForCausalLM(config).save_pretrained(part)
     os.replace(part, path)
     return path
 

@@ -6,6 +6,7 @@ the low-rank pairs stay float16, that of the decay float32, in every quantised f
 
 from __future__ import annotations
 
+import json
 import os
 from pathlib import Path
 
@@ -20,6 +21,8 @@ LAYER_MACS = LAYERS * (4 * WIDTH**2 + 2 * WIDTH * FFN + 2 * WIDTH * sum(RANKS.va
 # By llama.cpp's numbers of file types.
 FILE_TYPES = {"q4_0": 2, "q8_0": 7}
 FORMATS = ("q4_0", "q8_0", "f16")
+PEER = "rwkv"
+PEERS = {"f32": ("f32",)}
 F16, F32 = gguf.GGMLQuantizationType.F16, gguf.GGMLQuantizationType.F32
 
 
@@ -33,6 +36,68 @@ def make(folder: Path, format: str) -> Path:
         _write(part)
     else:
         quantise(make(folder, "f16"), part, FILE_TYPES[format])
+    os.replace(part, path)
+    return path
+
+
+def make_folder(folder: Path, format: str) -> Path:
+    """Return a folder in BlinkDL's names, "f32", also as a `model.pth`; made once."""
+    import torch
+    from safetensors.torch import save_file
+
+    path = folder / f"rwkv7-0.1b-shape-{format}"
+    if path.exists():
+        return path
+    part = path.with_suffix(".part")
+    part.mkdir(parents=True, exist_ok=True)
+    torch.manual_seed(0)
+    tensors: dict[str, torch.Tensor] = {}
+
+    def matrix(name: str, rows: int, cols: int) -> None:
+        tensors[name] = torch.randn(rows, cols) * 0.02
+
+    def vector(name: str, value: float) -> None:
+        tensors[name] = torch.full((1, 1, WIDTH), value)
+
+    def norm(name: str) -> None:
+        tensors[f"{name}.weight"], tensors[f"{name}.bias"] = torch.ones(WIDTH), torch.zeros(WIDTH)
+
+    matrix("emb.weight", VOCABULARY, WIDTH)
+    matrix("head.weight", VOCABULARY, WIDTH)
+    norm("ln_out")
+    norm("blocks.0.ln0")
+    for n in range(LAYERS):
+        block = f"blocks.{n}."
+        for name in ("ln1", "ln2", "att.ln_x"):
+            norm(block + name)
+        for letter in "rwkvag":
+            vector(f"{block}att.x_{letter}", 0.5)
+        for name, value in (("w0", -2.0), ("a0", 0.0), ("v0", 0.5), ("k_k", 0.8), ("k_a", 1.0)):
+            vector(f"{block}att.{name}", value)
+        tensors[f"{block}att.r_k"] = torch.full((WIDTH // HEAD_DIM, HEAD_DIM), 0.1)
+        for letter, rank in RANKS.items():
+            matrix(f"{block}att.{letter}1", WIDTH, rank)
+            matrix(f"{block}att.{letter}2", rank, WIDTH)
+        for name in ("receptance", "key", "value", "output"):
+            matrix(f"{block}att.{name}.weight", WIDTH, WIDTH)
+        vector(f"{block}ffn.x_k", 0.5)
+        matrix(f"{block}ffn.key.weight", FFN, WIDTH)
+        matrix(f"{block}ffn.value.weight", WIDTH, FFN)
+    save_file(tensors, part / "model.safetensors")
+    torch.save(tensors, part / "model.pth")
+    config = {
+        "architectures": ["RWKV7ForCausalLM"],
+        "model_type": "rwkv7",
+        "vocab_size": VOCABULARY,
+        "hidden_size": WIDTH,
+        "num_hidden_layers": LAYERS,
+        "head_dim": HEAD_DIM,
+        "num_heads": WIDTH // HEAD_DIM,
+        "intermediate_size": FFN,
+        "norm_eps": 1e-5,
+        "has_ln0": True,
+    }
+    (part / "config.json").write_text(json.dumps(config, indent=1) + "\n")
     os.replace(part, path)
     return path
 

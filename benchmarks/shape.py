@@ -28,6 +28,9 @@ WRITTEN = {
     "f16": (gguf.LlamaFileType.MOSTLY_F16, gguf.GGMLQuantizationType.F16),
 }
 FORMATS = ("q4_0", "q8_0", "q4_k_m", "bf16", "f16")
+# The engine that reads folders, and what it reads where Synapse reads a format.
+PEER = "torch"
+PEERS = {"f32": ("f32",), "bf16": ("bf16",), "q8_0": ("bf16", "f32")}
 
 
 def make(folder: Path, format: str) -> Path:

@@ -12,8 +12,9 @@ import pytest
 from synapse_core.api import LlamaCpp, load
 from synapse_core.loaders import GGUF
 from synapse_core.plugins import default_host
+from tests.outside.llama_cpp import Converter
 
-from .llama_cpp_tools import Converter, make_convertible
+from .llama_cpp_tools import make_convertible
 from .reference_cases import LINEAR, LLAMA3, LONG_PHI3, YARN, Case, Made
 
 pytestmark = pytest.mark.reference

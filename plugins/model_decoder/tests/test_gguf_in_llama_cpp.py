@@ -12,8 +12,8 @@ from synapse_model_decoder.shipped import default_model_path
 
 from synapse_core.api import LlamaCpp, compare, load, requantize
 from synapse_core.plugins import default_host
+from tests.outside.llama_cpp import converter_script
 
-from .llama_cpp_tools import converter_script
 from .reference_cases import LINEAR, LLAMA3, Case, make_case
 
 pytestmark = pytest.mark.reference

@@ -18,9 +18,10 @@ from synapse_core.api import LlamaCpp, compare, load
 from synapse_core.errors import FileError
 from synapse_core.loaders import GGUF
 from synapse_core.plugins import default_host
+from tests.outside.llama_cpp import Converter, quantise
 
 from .dequantised import fill_from_gguf
-from .llama_cpp_tools import Converter, make_convertible, quantise
+from .llama_cpp_tools import make_convertible
 from .reference_cases import LLAMA3, LONGROPE, Case, Made, open_reference, reference_logits
 
 pytestmark = pytest.mark.reference

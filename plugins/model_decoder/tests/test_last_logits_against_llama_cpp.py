@@ -20,9 +20,10 @@ from synapse_core.api import load
 from synapse_core.errors import Unavailable
 from synapse_core.generate import log_softmax
 from synapse_core.plugins import default_host
+from tests.outside.llama_cpp import Converter, quantise
 
 from .dequantised import fill_from_gguf
-from .llama_cpp_tools import Converter, last_logits, make_convertible, quantise
+from .llama_cpp_tools import last_logits, make_convertible
 from .reference_cases import Case, open_reference
 
 pytestmark = pytest.mark.reference

@@ -304,6 +304,6 @@ def test_a_planted_fault_is_caught(make: Make, runner: Callable[..., Any], fault
     made = make(name)
     # What the fault leaves out would be refused as unused; the numbers are to be the ones to tell.
     deaf = attrs.evolve(made.family, ignores=(Ignore("*", "a planted fault leaves it out"),))
-    model = runner(made.folder, deaf, "numpy", plant, made.positions)
+    model = runner(made.folder, deaf, change=plant, positions=made.positions)
     found = model.in_chunks(made.ids[0], [LENGTH])
     assert np.abs(found - made.logits[0]).max() > 2 * made.tolerance

@@ -17,8 +17,8 @@ from synapse_core.api import LlamaCpp, load, requantize
 from synapse_core.generate import assets_of_gguf
 from synapse_core.loaders import GGUF
 from synapse_core.plugins import default_host
+from tests.outside.llama_cpp import Converter, converter_script
 
-from .llama_cpp_tools import Converter, converter_script
 from .reference_cases import LINEAR, LLAMA3, LONG_PHI3, YARN, Case, Made, make_case
 
 pytestmark = pytest.mark.reference

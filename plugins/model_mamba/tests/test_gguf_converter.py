@@ -14,9 +14,9 @@ import pytest
 from synapse_core.api import LlamaCpp, compare, load
 from synapse_core.loaders import GGUF
 from synapse_core.plugins import default_host
+from tests.outside.llama_cpp import Converter, quantise
 
 from .dequantised import fill_from_gguf
-from .llama_cpp_tools import Converter, quantise
 from .reference_cases import F32, Case, make_case, open_reference, reference_logits
 
 pytestmark = pytest.mark.reference

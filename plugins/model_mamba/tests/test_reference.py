@@ -16,8 +16,9 @@ from synapse_core.families import Ignore, ModelConfig, choose_family
 from synapse_core.graph import Constant, Graph
 from synapse_core.loaders import SAFETENSORS
 from synapse_core.plugins import default_host
+from tests.outside.runner import Rewrite, open_runner
 
-from .conftest import Make, Rewrite
+from .conftest import Make
 from .reference_cases import CASES, LENGTH
 
 pytestmark = pytest.mark.reference
@@ -28,11 +29,9 @@ Fault = Callable[[ModelConfig], ModelConfig]
 
 @pytest.mark.parametrize("backend", BACKENDS)
 @pytest.mark.parametrize("name", CASES)
-def test_logits_match_transformers(
-    make: Make, runner: Callable[..., Any], name: str, backend: str
-) -> None:
+def test_logits_match_transformers(make: Make, name: str, backend: str) -> None:
     made = make(name)
-    model = runner(made.folder, made.family, backend)
+    model = open_runner(made.folder, made.family, backend)
     for sizes in ([LENGTH], [5, 1, 13, 2, 9], [1]):
         found = model.in_chunks(made.ids[0], sizes)
         assert np.abs(found - made.logits[0]).max() <= made.tolerance, sizes
@@ -40,11 +39,9 @@ def test_logits_match_transformers(
 
 @pytest.mark.parametrize("backend", BACKENDS)
 @pytest.mark.parametrize("name", ["mamba", "mamba2"])
-def test_two_slots_interleaved_match_transformers(
-    make: Make, runner: Callable[..., Any], name: str, backend: str
-) -> None:
+def test_two_slots_interleaved_match_transformers(make: Make, name: str, backend: str) -> None:
     made = make(name)
-    model = runner(made.folder, made.family, backend)
+    model = open_runner(made.folder, made.family, backend)
     parts: tuple[list[np.ndarray], list[np.ndarray]] = ([], [])
     first = [0, 0]
     for sizes in ((7, 3), (0, 4), (1, 1), (12, 9), (1, 0), (5, 16), (14, 0)):
@@ -65,9 +62,7 @@ ORIGINALS = {
 
 
 @pytest.mark.parametrize("name", ORIGINALS)
-def test_state_spaces_own_form_matches_transformers(
-    make: Make, runner: Callable[..., Any], tmp_path: Path, name: str
-) -> None:
+def test_state_spaces_own_form_matches_transformers(make: Make, tmp_path: Path, name: str) -> None:
     from safetensors.numpy import load_file, save_file
 
     made, (family, layer) = make(name), ORIGINALS[name]
@@ -88,7 +83,7 @@ def test_state_spaces_own_form_matches_transformers(
     }
     (tmp_path / "config.json").write_text(json.dumps(config))
     assert choose_family(SAFETENSORS.open(tmp_path), default_host()) == family
-    found = runner(tmp_path, family, "numpy").in_chunks(made.ids[0], [LENGTH])
+    found = open_runner(tmp_path, family, "numpy").in_chunks(made.ids[0], [LENGTH])
     assert np.abs(found - made.logits[0]).max() <= made.tolerance
 
 
@@ -166,12 +161,12 @@ FAULTS: dict[str, tuple[str, Fault | None, Rewrite | None]] = {
 
 
 @pytest.mark.parametrize("fault", FAULTS)
-def test_a_planted_fault_is_caught(make: Make, runner: Callable[..., Any], fault: str) -> None:
+def test_a_planted_fault_is_caught(make: Make, fault: str) -> None:
     name, change, rewrite = FAULTS[fault]
     made = make(name)
     # What the fault leaves out would be refused as unused; the numbers are to be the ones to tell.
     deaf = attrs.evolve(made.family, ignores=(Ignore("*", "a planted fault leaves it out"),))
-    model = runner(made.folder, deaf, "numpy", change, rewrite)
+    model = open_runner(made.folder, deaf, change=change, rewrite=rewrite)
     with np.errstate(all="ignore"):  # a memory that grows may leave float32 altogether
         found = model.in_chunks(made.ids[0], [LENGTH])
     assert not np.abs(found - made.logits[0]).max() <= 2 * made.tolerance

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import subprocess
 import sys
 from collections.abc import Mapping
@@ -10,7 +9,8 @@ from pathlib import Path
 
 import gguf
 import numpy as np
-import pytest
+
+from tests.outside.llama_cpp import converter_script
 
 from .checkpoints import Shape, Tensors
 
@@ -98,27 +98,7 @@ def convert(folder: Path, out: Path, kind: str) -> Path:
 
     A process each: its class for RWKV-7 remembers the tensors of the checkpoint before.
     """
-    found = importlib.util.find_spec("llama_cpp")
-    needs = "tools/build_llama_cpp.py OUT, then OUT on PYTHONPATH"
-    if found is None or found.origin is None:
-        pytest.skip(f"llama_cpp is not installed, so llama.cpp did not run: {needs}")
-    script = Path(found.origin).parents[1] / "llama.cpp" / "convert_hf_to_gguf.py"
-    if not script.is_file():
-        pytest.skip(f"{script} is not there, so llama.cpp's converter did not run: {needs}")
-    command = [sys.executable, script, folder, "--outfile", out, "--outtype", kind]
+    command = [sys.executable, converter_script(), folder, "--outfile", out, "--outtype", kind]
     done = subprocess.run([str(word) for word in command], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr[-2000:]
-    return out
-
-
-def quantise(source: Path, out: Path, kind: str) -> Path:
-    """Quantise a file with llama.cpp's quantiser, `kind` being the end of its name for it."""
-    import llama_cpp
-
-    llama_cpp.llama_backend_init()
-    asked = llama_cpp.llama_model_quantize_default_params()
-    asked.ftype = getattr(llama_cpp, f"LLAMA_FTYPE_MOSTLY_{kind}")
-    asked.nthread = 2
-    code = llama_cpp.llama_model_quantize(str(source).encode(), str(out).encode(), asked)
-    assert code == 0, f"llama.cpp's quantiser gave {code} for {source} as {kind}"
     return out

@@ -17,9 +17,9 @@ from synapse_core.families import Fields, ModelConfig, build_graph, model_config
 from synapse_core.loaders import SAFETENSORS
 from synapse_core.plugins import default_host
 from synapse_core.testing import CheckpointSample
+from tests.outside.runner import open_runner
 
 from . import checkpoints as made
-from .conftest import open_runner
 
 
 def read(name: str, sample: CheckpointSample, **changed: Any) -> ModelConfig:

@@ -16,9 +16,9 @@ from synapse_core.errors import FileError, WeightError
 from synapse_core.families import Fields
 from synapse_core.plugins import default_host
 from synapse_core.testing import CheckpointSample
+from tests.outside.runner import open_runner
 
 from . import checkpoints as made
-from .conftest import open_runner
 from .gguf_files import write_gguf
 
 IDS = np.random.default_rng(5).integers(0, made.ODD.vocabulary, 40).tolist()
@@ -35,7 +35,7 @@ def test_a_file_is_the_model_of_its_folder(
 ) -> None:
     folder = made.write_folder(tmp_path / "folder", tensors, made.config_of(made.ODD))
     file = write_gguf(tmp_path / "model.gguf", tensors, made.ODD)
-    both = [open_runner(path, backend).in_chunks(IDS, [9, 31]) for path in (folder, file)]
+    both = [open_runner(path, backend=backend).in_chunks(IDS, [9, 31]) for path in (folder, file)]
     assert both[0].tobytes() == both[1].tobytes()
 
 

@@ -13,9 +13,10 @@ import numpy as np
 import pytest
 
 from synapse_core.api import LlamaCpp, compare, load
+from tests.outside.llama_cpp import quantise
 
 from . import checkpoints as made
-from .gguf_files import convert, quantise, read_gguf
+from .gguf_files import convert, read_gguf
 
 pytestmark = pytest.mark.reference
 

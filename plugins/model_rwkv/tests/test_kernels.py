@@ -23,9 +23,9 @@ from synapse_core.program import records as r
 from synapse_core.program.image import aligned_zeros, seal, section_of
 from synapse_core.testing import Case
 from synapse_core.testing.agreement import worst_error
+from tests.outside.runner import open_runner
 
 from . import checkpoints as made
-from .conftest import open_runner
 
 TABLES = ("plain", "avx2", "avx512", "amx", "neon", "dotprod", "i8mm")
 LENGTH = 50
@@ -77,11 +77,11 @@ def test_a_kernel_agrees_with_its_reference(table: str, name: str) -> None:
 def test_any_cut_any_threads_and_company_give_the_same_bits(table: str, checkpoint: Path) -> None:
     rng = np.random.default_rng(32)
     ids, others = rng.integers(0, 71, (2, LENGTH)).tolist()
-    whole = open_runner(checkpoint, "cpu", threads=1).in_chunks(ids, [LENGTH])
+    whole = open_runner(checkpoint, backend="cpu", threads=1).in_chunks(ids, [LENGTH])
     for threads, sizes in ((1, [1]), (2, [LENGTH]), (2, [17, 1, 20, 12]), (3, [1, 40, 2, 7])):
-        found = open_runner(checkpoint, "cpu", threads=threads).in_chunks(ids, sizes)
+        found = open_runner(checkpoint, backend="cpu", threads=threads).in_chunks(ids, sizes)
         assert found.tobytes() == whole.tobytes(), (threads, sizes)
-    beside = open_runner(checkpoint, "cpu", threads=2)
+    beside = open_runner(checkpoint, backend="cpu", threads=2)
     parts = []
     for first, end in ((0, 20), (20, 21), (21, LENGTH)):
         runs = [(2, first, others[first:end]), (0, first, ids[first:end])]

@@ -14,9 +14,9 @@ from synapse_model_rwkv.token_shift import TOKEN_SHIFT, runs
 from synapse_model_rwkv.wkv7 import WKV7
 
 from synapse_core.families import Family, ModelConfig
+from tests.outside.runner import open_runner
 
 from . import checkpoints as made
-from .conftest import open_runner
 
 pytestmark = pytest.mark.reference
 
@@ -68,7 +68,7 @@ def known(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Known]:
 def test_logits_match_the_package(known: Callable[[str], Known], name: str, backend: str) -> None:
     case = known(name)
     assert 1 <= np.concatenate(case.logits).std() <= 10
-    model = open_runner(case.blinkdl, backend)
+    model = open_runner(case.blinkdl, backend=backend)
     for sizes in ([LENGTH], [7, 1, 30, 2, 11], [1]):
         found = model.in_chunks(case.ids[0], sizes)
         assert np.abs(found - case.logits[0]).max() <= case.tolerance, sizes
@@ -77,7 +77,7 @@ def test_logits_match_the_package(known: Callable[[str], Known], name: str, back
 @pytest.mark.parametrize("backend", BACKENDS)
 def test_names_of_fla_hub_match_the_package(known: Callable[[str], Known], backend: str) -> None:
     case = known("usual")
-    found = open_runner(case.fla, backend).in_chunks(case.ids[0], [LENGTH])
+    found = open_runner(case.fla, backend=backend).in_chunks(case.ids[0], [LENGTH])
     assert np.abs(found - case.logits[0]).max() <= case.tolerance
 
 
@@ -87,7 +87,7 @@ def test_two_slots_interleaved_match_the_package(
     known: Callable[[str], Known], name: str, backend: str
 ) -> None:
     case = known(name)
-    model = open_runner(case.blinkdl, backend)
+    model = open_runner(case.blinkdl, backend=backend)
     parts: tuple[list[np.ndarray], list[np.ndarray]] = ([], [])
     first = [0, 0]
     for sizes in ((7, 3), (0, 40), (1, 1), (62, 9), (1, 0), (5, 37), (14, 0)):
@@ -106,7 +106,7 @@ def test_a_slot_copied_saved_restored_and_begun_anew_matches_the_package(
     known: Callable[[str], Known], backend: str
 ) -> None:
     case = known("odd")
-    model = open_runner(case.blinkdl, backend)
+    model = open_runner(case.blinkdl, backend=backend)
     half = LENGTH // 2
     begun = model.in_chunks(case.ids[0][:half], [half], slot=0)
     model.session.copy_state(0, 2)
@@ -218,5 +218,6 @@ FAULTS |= {
 @pytest.mark.parametrize("fault", FAULTS)
 def test_a_fault_is_seen(known: Callable[[str], Known], fault: str) -> None:
     case = known("odd")
-    found = open_runner(case.blinkdl, "numpy", **FAULTS[fault]).in_chunks(case.ids[0], [LENGTH])
+    faulty = open_runner(case.blinkdl, **FAULTS[fault])
+    found = faulty.in_chunks(case.ids[0], [LENGTH])
     assert np.abs(found - case.logits[0]).max() > 3 * case.tolerance

@@ -9,8 +9,7 @@ import numpy as np
 import pytest
 
 from synapse_core.api import load
-
-from .conftest import open_runner
+from tests.outside.runner import open_runner
 
 TOLERANCE = 2e-4
 COMMA = 10
@@ -36,7 +35,7 @@ def test_logits_match_the_reference(
     known = np.load(shared_data / "rwkv7_reverse" / "reference.npz")
     expected = known[f"logits_{count}"]
     ids = known[f"ids_{count}"][: len(expected)].tolist()
-    model = open_runner(folder, backend)
+    model = open_runner(folder, backend=backend)
     for sizes in ([len(ids)], [5, 1, 11], [1]):
         found = model.in_chunks(ids, sizes)
         assert np.abs(found - expected).max() <= TOLERANCE * expected.std()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import importlib.util
 import json
 import subprocess
@@ -11,6 +12,8 @@ from typing import IO
 
 import attrs
 import pytest
+
+from synapse_core.loaders import GGUF, FileTensor
 
 # One process converts them all: it takes longer to start than to convert.
 SERVER = """
@@ -22,6 +25,8 @@ for line in sys.stdin:
     runpy.run_path(sys.argv[0], run_name="__main__")
     print("done", file=answers, flush=True)
 """
+THREADS = 2
+NEED_IMPORTANCE = ("IQ1", "IQ2", "IQ3_XXS")
 
 
 def converter_script() -> Path:
@@ -44,8 +49,8 @@ class Converter:
     log: IO[str]
     _process: subprocess.Popen[str] | None = None
 
-    def convert(self, folder: Path, out: Path, kind: str) -> Path:
-        """Convert a checkpoint into a file of type `kind`."""
+    def convert(self, folder: Path, out: Path, kind: str, *more: str) -> Path:
+        """Convert a checkpoint into a file of type `kind`, with further options."""
         if self._process is None:
             self._process = subprocess.Popen(
                 [sys.executable, "-c", SERVER],
@@ -54,7 +59,7 @@ class Converter:
                 stderr=self.log,
                 text=True,
             )
-        asked = [self.script, folder, "--outfile", out, "--outtype", kind]
+        asked = [self.script, folder, "--outfile", out, "--outtype", kind, *more]
         assert self._process.stdin
         assert self._process.stdout
         self._process.stdin.write(json.dumps([str(word) for word in asked]) + "\n")
@@ -74,13 +79,28 @@ class Converter:
 
 
 def quantise(source: Path, out: Path, kind: str) -> Path:
-    """Quantise a file with llama.cpp's quantiser, `kind` being the end of its name for it."""
+    """Quantise a file with llama.cpp's quantiser, `kind` being the end of its name for it.
+
+    The types of the fewest bits need to know how much each column counts: here all count alike.
+    """
     import llama_cpp
 
     llama_cpp.llama_backend_init()
     asked = llama_cpp.llama_model_quantize_default_params()
     asked.ftype = getattr(llama_cpp, f"LLAMA_FTYPE_MOSTLY_{kind}")
-    asked.nthread = 2
+    asked.nthread = THREADS
+    # It is for experts, of which there are none here, unless all tensors are to be of one type.
+    asked.pure = kind == "MXFP4_MOE"
+    if kind.startswith(NEED_IMPORTANCE):
+        # The quantiser reads it until an entry without a name.
+        entries = [_importance(tensor) for tensor in GGUF.open(source).tensors.values()]
+        array = llama_cpp.llama_model_imatrix_data * (len(entries) + 1)
+        asked.imatrix = array(*entries)
     code = llama_cpp.llama_model_quantize(str(source).encode(), str(out).encode(), asked)
     assert code == 0, f"llama.cpp's quantiser gave {code} for {source} as {kind}"
     return out
+
+
+def _importance(tensor: FileTensor) -> tuple[bytes, ctypes.Array[ctypes.c_float], int]:
+    ones = (ctypes.c_float * tensor.cols)(*[1.0] * tensor.cols)
+    return tensor.name.encode(), ones, tensor.cols

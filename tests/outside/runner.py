@@ -1,9 +1,8 @@
-"""Checkpoints to test on, and running them call by call."""
+"""A checkpoint on a backend, call by call, to be compared with what others compute of it."""
 
 from __future__ import annotations
 
-import os
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 
@@ -13,6 +12,7 @@ import pytest
 
 from synapse_core.api.source import open_checkpoint
 from synapse_core.backends import Executable, Session
+from synapse_core.errors import Unavailable
 from synapse_core.families import (
     Family,
     ModelConfig,
@@ -21,6 +21,7 @@ from synapse_core.families import (
     choose_family,
     model_config,
 )
+from synapse_core.graph import Graph
 from synapse_core.ops import Op
 from synapse_core.passes import optimise, plan_for
 from synapse_core.plugins import default_host
@@ -28,18 +29,8 @@ from synapse_core.program import Limits, lower
 from synapse_core.testing.case import rows
 
 MOST_ROWS, MOST_SLOTS, MOST_POSITIONS = 128, 3, 256
-
-
-@pytest.fixture(scope="session")
-def shared_data() -> Path:
-    """The folder of real checkpoints beside the checkout; where CI is true it must be there."""
-    place = Path(__file__).parents[4] / "shared" / "data"
-    if not place.is_dir():
-        reason = "no ../shared/data beside the checkout: tests on real checkpoints did not run"
-        if os.environ.get("CI") == "true":
-            pytest.fail(reason)
-        pytest.skip(reason)
-    return place
+Change = Callable[[ModelConfig], ModelConfig]
+Rewrite = Callable[[Graph], Graph]
 
 
 @attrs.define
@@ -69,15 +60,20 @@ class Runner:
 
 def open_runner(
     path: Path,
+    family: Family | None = None,
     backend: str = "numpy",
     *,
-    threads: int | None = None,
+    change: Change | None = None,
+    rewrite: Rewrite | None = None,
+    ops: Mapping[str, Op] | None = None,
     format: str | None = None,
-    ops: dict[str, Op] | None = None,
-    change: object = None,
-    family: Family | None = None,
+    threads: int | None = None,
+    positions: int = MOST_POSITIONS,
 ) -> Runner:
-    """Build a checkpoint and open it; `change` plants a fault in the config, `ops` in an op.
+    """Build a checkpoint as the api does and open it, by the family that claims it unless given.
+
+    `change` plants a fault in the config, `rewrite` one in the graph, `ops` are others than those
+    of their names. `positions` is the context that it is built for.
 
     Skips the test when the backend is not installed or not for this machine.
     """
@@ -86,11 +82,12 @@ def open_runner(
         pytest.skip(f"backend {backend!r} is not installed")
     checkpoint = open_checkpoint(path, host)
     family = family or choose_family(checkpoint, host)
-    config: ModelConfig = model_config(family, checkpoint)
-    config = change(config) if callable(change) else config
-    built = build_graph(family, config, host, MOST_POSITIONS)
-    graph = optimise(bind_weights(built, family, checkpoint), plan=plan_for(format, family.keeps))
-    limits = Limits(default_rows=MOST_ROWS, slots=MOST_SLOTS, positions=MOST_POSITIONS, kv="f32")
+    config = model_config(family, checkpoint)
+    config = change(config) if change else config
+    built = build_graph(family, config, host, positions)
+    graph = bind_weights(built, family, checkpoint)
+    graph = optimise(rewrite(graph) if rewrite else graph, plan=plan_for(format, family.keeps))
+    limits = Limits(default_rows=MOST_ROWS, slots=MOST_SLOTS, positions=positions, kv="f32")
     named = partial(host.get, "op")
 
     def find_op(name: str) -> Op:
@@ -102,4 +99,7 @@ def open_runner(
     if reason:
         pytest.skip(f"backend {backend!r} is unavailable: {reason}")
     executable = Executable(lower(graph, limits, find_op), find_op, graph)
-    return Runner(made.open(executable, threads=threads))
+    try:
+        return Runner(made.open(executable, threads=threads))
+    except Unavailable as error:
+        pytest.skip(f"backend {backend!r}: {error}")

@@ -10,8 +10,8 @@
  */
 #include "../kernels/linear.h"
 
-/* The instruction is let into this file and stream.c alone, and the larger and smaller of two are asked for by name: a compiler that
- * may use wasm's relaxed instructions takes those, too, whose results differ from engine to engine. */
+/* The instruction is let into this file and stream.c alone, and the larger and smaller of two are asked for by name: a
+ * compiler that may use wasm's relaxed instructions takes those, too, whose results differ from engine to engine. */
 #ifdef SYN_RELAXED_DOT
 #pragma clang attribute push(__attribute__((target("relaxed-simd"))), apply_to = function)
 #endif

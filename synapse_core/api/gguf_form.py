@@ -11,6 +11,7 @@ import numpy as np
 from synapse_core.api.quantize import Order, Requantized
 from synapse_core.errors import Unavailable, UsageError
 from synapse_core.families import (
+    Config,
     Family,
     Fields,
     GgufForm,
@@ -48,7 +49,7 @@ class GgufPlan:
 
 
 def plan_gguf(
-    checkpoint: Checkpoint, family: Family, config: ModelConfig, tensors: Sequence[Requantized]
+    checkpoint: Checkpoint, family: Family, config: Config, tensors: Sequence[Requantized]
 ) -> GgufPlan:
     """Return the plan of a file; one that was GGUF keeps all its keys and names.
 
@@ -72,7 +73,7 @@ def plan_gguf(
             f"{checkpoint.path} was made of a GGUF file and lacks its tokenizer's keys; name that"
             " file, or let the output's name not end in .gguf"
         )
-    if family.to_gguf is None:
+    if family.to_gguf is None or not isinstance(config, ModelConfig):
         raise Unavailable(
             f"family {family.name!r} does not say how its models are written as GGUF; let the"
             " output's name not end in .gguf"

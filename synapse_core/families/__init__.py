@@ -5,6 +5,7 @@ from synapse_core.families.choose import choose_family
 from synapse_core.families.config import ComponentConfig, LayerConfig, ModelConfig, SublayerConfig
 from synapse_core.families.contract import (
     Claim,
+    Config,
     Entry,
     Family,
     Ignore,
@@ -33,6 +34,7 @@ __all__ = [
     "MOST_WIDTH",
     "Claim",
     "ComponentConfig",
+    "Config",
     "Entry",
     "Family",
     "Fields",

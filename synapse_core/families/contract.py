@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol, Self
 
 import attrs
 
-from synapse_core.families.config import ModelConfig
 from synapse_core.families.fields import Fields
 from synapse_core.families.gguf_form import GgufForm
 from synapse_core.graph import GraphBuilder
@@ -18,10 +17,42 @@ from synapse_core.hookspecs import Registry
 if TYPE_CHECKING:
     import numpy as np
 
+
+class Config(Protocol):
+    """A model's configuration: what its graph is built of, plain JSON on demand.
+
+    `ModelConfig` is that of the token stack; a family with a `build` of its own may bring another.
+    `context`: how many positions a slot may have, for images the rows of one.
+    """
+
+    @property
+    def family(self) -> str:
+        """The family's name."""
+        ...
+
+    @property
+    def context(self) -> int:
+        """The most positions of a slot."""
+        ...
+
+    def to_json(self) -> dict[str, Any]:
+        """Return it as plain JSON."""
+        ...
+
+    @classmethod
+    def from_json(cls, found: object) -> Self:
+        """Read it back.
+
+        Raises: FileError naming the key.
+        """
+        ...
+
+
 Metadata = Mapping[str, Any]
-ReadConfig = Callable[[Fields], ModelConfig]
-ToGguf = Callable[[ModelConfig], GgufForm]
-BuildGraph = Callable[[GraphBuilder, ModelConfig, Registry], None]
+ReadConfig = Callable[[Fields], Config]
+# What these take is the config that the family's own readers make.
+ToGguf = Callable[[Any], GgufForm]
+BuildGraph = Callable[[GraphBuilder, Any, Registry], None]
 HEAD_OF_TIED: Mapping[str, str] = MappingProxyType({"head.weight": "embedding.weight"})
 
 
@@ -130,8 +161,9 @@ class Family:
     file has the one or the others, never both. `ignores` are patterns, shell style, over tensor
     names. `keeps` are such over canonical names, of matrices that stay as they are stored when a
     format is asked for all (`--format`).
-    `build` None: the token stack. `aliases`: a weight that the graph does without because it uses
-    another's numbers; where the file has it all the same, both must be equal. `refuses` maps
+    `build` None: the token stack, of a `ModelConfig`; a family that brings its own may bring a
+    config of its own too. `aliases`: a weight that the graph does without because it uses another's
+    numbers; where the file has it all the same, both must be equal. `refuses` maps
     architectures that look like the family's and are not read to what they are, for the error.
     `default_checkpoint` gives the folder of a model that ships with the plugin; `synapse run NAME`
     runs that of a family, and without a name that of the highest `default_rank`. `to_gguf` says a

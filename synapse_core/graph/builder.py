@@ -39,11 +39,13 @@ class GraphBuilder:
 
     `find_op` resolves an op's name, `Host.get` with the kind filled in being the usual one.
     `context` is how many positions of a slot the graph is built for, None where nobody says: what
-    depends on it (frequencies of a stretched rope) is chosen once, here, and stays.
+    depends on it (frequencies of a stretched rope) is chosen once, here, and stays. `image_size` is
+    the height and width of images, None for those that the model was trained on.
     """
 
     find_op: Callable[[str], Op]
     context: int | None = attrs.field(default=None, kw_only=True)
+    image_size: tuple[int, int] | None = attrs.field(default=None, kw_only=True)
     functions: dict[str, FunctionBuilder] = attrs.field(factory=dict)
     weights: dict[str, Weight] = attrs.field(factory=dict)
     states: dict[str, StateType] = attrs.field(factory=dict)

@@ -14,10 +14,10 @@ import numpy as np
 from synapse_core.backends import NumpyBackend
 from synapse_core.errors import FileError, PluginConflict, PluginError, SynapseError
 from synapse_core.families import (
+    Config,
     Family,
     Fields,
     Made,
-    ModelConfig,
     Part,
     bind_weights,
     build_graph,
@@ -50,7 +50,7 @@ def samples(subject: Subject) -> Iterator[tuple[str, CheckpointSample]]:
         yield source, sample if isinstance(sample, CheckpointSample) else CheckpointSample(sample)
 
 
-def read(family: Family, source: str, sample: CheckpointSample) -> ModelConfig:
+def read(family: Family, source: str, sample: CheckpointSample) -> Config:
     """Return the config of a sample."""
     return family.config[source](Fields("config.json", sample.metadata, tensors=sample.opened()))
 
@@ -116,7 +116,7 @@ def claims_its_sample(subject: Subject) -> None:
                 config.family == family.name,
                 f"its config says family {config.family!r}, it is {family.name!r}",
             )
-        again = ModelConfig.from_json(config.to_json())
+        again = type(config).from_json(config.to_json())
         require(again == config, "its config changes on the way through JSON")
 
 
@@ -208,7 +208,8 @@ def runs_in_chunks_as_in_one_call(subject: Subject) -> None:
         graph = optimise(fill_weights(build_graph(family, config, subject.registry), 61))
         if "forward" not in graph.functions:
             raise Skipped("it has no function 'forward' of tokens")
-        _run_both_ways(graph, config.vocabulary, subject)
+        ids = next(port for port in graph.functions["forward"].inputs if port.name == "ids")
+        _run_both_ways(graph, ids.type.limit, subject)
 
 
 def _run_both_ways(graph: Graph, vocabulary: int, subject: Subject) -> None:

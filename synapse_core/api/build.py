@@ -106,7 +106,8 @@ def build(
     says everything at once instead, or says it of the config that was read. `tokenizer` names the
     reader of its files where several claim them. A `.syn` file has all this fixed. `apart` takes
     the weights out of the checkpoint's files, so that a program written of them holds nothing but
-    its weights; `complete` puts tokenizer, settings and chat template into the program as a `.syn` has them.
+    its weights; `complete` puts tokenizer, settings and chat template into the program as a
+    `.syn` has them.
     `memory_bytes` is what re-encoded matrices may take: what this machine has, unless said.
 
     Raises: FileError, WeightError and kin for the file; UsageError for the options; Unavailable

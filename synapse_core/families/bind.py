@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Mapping
 from fnmatch import fnmatchcase
@@ -135,7 +136,23 @@ def _part_of(tensor: FileTensor, name: str, entry: Part, graph: Graph) -> FileTe
 def _source_of(weight: Weight, tensor: FileTensor, entry: Entry, formats: Formats) -> WeightSource:
     if isinstance(entry, Made):
         return _made_of(weight, tensor, entry, formats)
+    tensor = _flat(weight, tensor)
     _check(weight, tensor, formats)
+    return tensor
+
+
+def _flat(weight: Weight, tensor: FileTensor) -> FileTensor:
+    """Return a convolution's weight (N, C, h, w) as the matrix (N, C·h·w) that it is in memory.
+
+    Only of floats: a row of blocks is as long as the last axis.
+    """
+    columns = math.prod(tensor.shape[1:])
+    if (
+        len(tensor.shape) > 2
+        and (tensor.shape[0], columns) == (weight.rows, weight.cols)
+        and tensor.format in FLOATS
+    ):
+        return attrs.evolve(tensor, shape=(weight.rows, weight.cols))
     return tensor
 
 

@@ -19,7 +19,7 @@ FAMILY = Family(
     respelled=RESPELLED,
     ignores=IGNORES,
     # Small, and added to every row.
-    keeps=("encoder.positions.weight", "predictor.positions.weight"),
+    keeps=("encoder.positions", "predictor.positions.weight"),
     buffers=("*.running_mean", "*.running_var"),
     build=build,
     aliases={},

@@ -13,12 +13,12 @@ import numpy as np
 import synapse_core as synapse
 from synapse_core.backends import Loop, Unroller
 from synapse_core.errors import FileError, UsageError
-from synapse_core.families import Config
+from synapse_core.families import ENCODE_IMAGE, IMAGES, Config
 from synapse_core.ops import RowTable
 from synapse_core.program import Limits, functions_of, header_of
 from synapse_model_lewm.arrays import check_frames, check_numbers, check_pixels, normalise
 from synapse_model_lewm.config import LewmConfig
-from synapse_model_lewm.graph import ENCODE, IMAGES, PREDICT, WINDOW
+from synapse_model_lewm.graph import PREDICT, WINDOW
 
 IMAGES_AT_ONCE = 4
 PROGRAM = ".syn"
@@ -72,14 +72,14 @@ class WorldModel:
     @classmethod
     def _of(cls, model: synapse.Model) -> Self:
         functions = functions_of(model.program)
-        if not {ENCODE, PREDICT} <= set(functions) or model.built.family != "lewm":
+        if not {ENCODE_IMAGE, PREDICT} <= set(functions) or model.built.family != "lewm":
             there = ", ".join(functions)
             raise UsageError(f"{model.built.path} is no world model; its functions are {there}")
         config = LewmConfig.from_json(dict(model.config))
         loop = Loop(PREDICT, "latents", "prediction", config.predictor.frames)
         unroller = Unroller.open(model.session, model.program, loop)
         slots = int(header_of(model.program.image)["max_slots"])
-        images = min(functions[ENCODE].max_rows[IMAGES], slots)
+        images = min(functions[ENCODE_IMAGE].max_rows[IMAGES], slots)
         return cls(model, config, images, unroller)
 
     @property
@@ -176,6 +176,6 @@ class WorldModel:
         for start in range(0, count, self.images):
             pixels = rows_of(slice(start, start + self.images))
             table = RowTable(np.arange(len(pixels)), np.zeros(len(pixels), np.int64))
-            out = self.model.session.run(ENCODE, {"pixels": pixels}, {IMAGES: table})
+            out = self.model.session.run(ENCODE_IMAGE, {"pixels": pixels}, {IMAGES: table})
             made.append(out["embedding"])
         return np.concatenate(made)

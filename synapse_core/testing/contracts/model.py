@@ -56,12 +56,10 @@ def read(family: Family, source: str, sample: CheckpointSample) -> Config:
 
 
 def architecture(source: str, metadata: Mapping[str, Any]) -> str:
-    """Return the architecture that metadata name, "" for a config.json that names none."""
+    """Return the architecture that metadata name."""
     if source == "gguf":
         return str(metadata["general.architecture"])
-    if "architectures" not in metadata:
-        return ""
-    return str(metadata["architectures"][0])
+    return str(metadata.get("architectures", [""])[0])
 
 
 def reads_back_only(family: Family, source: str) -> bool:

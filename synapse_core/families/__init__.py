@@ -24,6 +24,7 @@ from synapse_core.families.fields import (
 )
 from synapse_core.families.gguf_form import GgufForm, side_by_side
 from synapse_core.families.graph import build_graph, model_config
+from synapse_core.families.position_grid import interpolate_positions
 from synapse_core.families.stack import build_token_stack, make_component
 
 __all__ = [
@@ -50,6 +51,7 @@ __all__ = [
     "build_token_stack",
     "choose_family",
     "ignored_tensors",
+    "interpolate_positions",
     "made_tensors",
     "make_component",
     "map_entry",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Callable, Mapping
 from fnmatch import fnmatchcase
@@ -132,6 +133,7 @@ def _source_of(weight: Weight, tensor: FileTensor, entry: Entry, formats: Format
         return _reshaped(weight, weight.stored, weight.make, tensor, entry, formats)
     if isinstance(entry, Made):
         return _made_of(weight, tensor, entry, formats)
+    tensor = _flat(weight, tensor)
     _check(weight, tensor, formats)
     return tensor
 
@@ -163,6 +165,21 @@ def _reshaped(
             f" and made as ({made.rows}, {made.cols})"
         )
     return made
+
+
+def _flat(weight: Weight, tensor: FileTensor) -> FileTensor:
+    """Return a convolution's weight (N, C, h, w) as the matrix (N, C·h·w) that it is in memory.
+
+    Only of floats: a row of blocks is as long as the last axis.
+    """
+    columns = math.prod(tensor.shape[1:])
+    if (
+        len(tensor.shape) > 2
+        and (tensor.shape[0], columns) == (weight.rows, weight.cols)
+        and tensor.format in FLOATS
+    ):
+        return attrs.evolve(tensor, shape=(weight.rows, weight.cols))
+    return tensor
 
 
 def _made_of(weight: Weight, tensor: FileTensor, entry: Made, formats: Formats) -> WeightSource:

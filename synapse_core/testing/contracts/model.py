@@ -59,7 +59,7 @@ def architecture(source: str, metadata: Mapping[str, Any]) -> str:
     """Return the architecture that metadata name."""
     if source == "gguf":
         return str(metadata["general.architecture"])
-    return str(metadata["architectures"][0])
+    return str(metadata.get("architectures", [""])[0])
 
 
 def reads_back_only(family: Family, source: str) -> bool:

@@ -36,6 +36,7 @@ from synapse_core.families.image_tower import (
     encoder_layer,
     image_input,
 )
+from synapse_core.families.position_grid import interpolate_positions
 from synapse_core.families.stack import build_layers, build_token_stack, make_component
 
 __all__ = [
@@ -73,6 +74,7 @@ __all__ = [
     "encoder_layer",
     "ignored_tensors",
     "image_input",
+    "interpolate_positions",
     "made_tensors",
     "make_component",
     "map_entry",

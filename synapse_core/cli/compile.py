@@ -109,7 +109,7 @@ def compile(
         write_program(built.program, output)
     else:
         exporter.export(built.executable(), str(output))
-    size = bytes_of(output)
+    written = bytes_of(output)
     if REFUSED in built.assets:
         click.echo(f"written without a tokenizer: {text_of(built.assets, REFUSED)}", err=True)
     choices = [
@@ -117,7 +117,7 @@ def compile(
         for c in built.choices
     ]
     if as_json:
-        print_json({"output": str(output), "bytes": size, "weights": choices})
+        print_json({"output": str(output), "bytes": written, "weights": choices})
         return
     fallen = [c for c in choices if c["asked"] != c["given"]]
     shown = choices if verbose else fallen
@@ -126,7 +126,7 @@ def compile(
             ["weight", "asked", "held in", "bytes", "relative error"],
             [[c["weight"], c["asked"], c["given"], c["bytes"], f"{c['error']:.2g}"] for c in shown],
         )
-    click.echo(f"{output}: {size:,} bytes", err=True)
+    click.echo(f"{output}: {written:,} bytes", err=True)
 
 
 def find_target(name: str, output: Path, registry: Registry) -> Target:

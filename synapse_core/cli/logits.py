@@ -64,7 +64,8 @@ def logits(
 ) -> None:
     """Print the likeliest tokens after every id, or write all logits: float32 (T, V).
 
-    Of a model of images those of each picture: float32 (images, classes). Keys and values are kept in f32 unless --kv says otherwise; in a .syn file, as compiled.
+    Of a model of images those of each picture: float32 (images, classes). Keys and values are kept
+    in f32 unless --kv says otherwise; in a .syn file, as compiled.
     """
     from synapse_core.api.source import is_program
 
@@ -72,7 +73,7 @@ def logits(
     ids = [] if tokens is None else parse_ids(tokens)
     if kv is None and not is_program(model):
         kv = "f32"
-    options = {"format": format, "arith": arith, "kv": kv, "context": context}
+    options: dict[str, Any] = {"format": format, "arith": arith, "kv": kv, "context": context}
     options |= {"image_size": parse_size(size), "images": batch}
     loaded = open_model(model, backend, threads=threads, output_rows=OUTPUT_ROWS, **options)
     with loaded:
@@ -84,7 +85,9 @@ def logits(
             rows = loaded.encode(images or None, pixels=given, output="logits")
         if output is not None:
             save_array(output, rows)
-    told = ids or [str(image) for image in images] or [f"{pixels}[{n}]" for n in range(len(rows))]
+    told: list[Any] = (
+        ids or [str(image) for image in images] or [f"{pixels}[{n}]" for n in range(len(rows))]
+    )
     what = "token" if ids else "image"
     top = [{what: one, **_top(n, row)} for n, (one, row) in enumerate(zip(told, rows, strict=True))]
     if as_json:

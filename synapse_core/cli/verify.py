@@ -106,7 +106,7 @@ def verify(
         raise UsageError("--tokens and --text exclude each other")
     ids = None if tokens is None else parse_ids(tokens)
     model = model or default_model(default_host())
-    options = {"format": format, "arith": arith, "kv": kv, "context": context}
+    options: dict[str, Any] = {"format": format, "arith": arith, "kv": kv, "context": context}
     if kv is None and not is_program(model):
         options["kv"] = "f32"
     options |= {"image_size": parse_size(size), "images": batch}

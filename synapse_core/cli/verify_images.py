@@ -49,7 +49,12 @@ def verify_model_of_images(
     rounded = rounds(tested)
     if against != NUMPY or original is not None:
         rounded = rounded or reencodes(tested, original or model, default_host())
-    checked = {"pixels": given, "rounded": rounded, "tolerance": tolerance, "seed": seed}
+    checked: dict[str, Any] = {
+        "pixels": given,
+        "rounded": rounded,
+        "tolerance": tolerance,
+        "seed": seed,
+    }
     if against == TRANSFORMERS:
         found = verify_images(tested, TransformersImages(original or model), **checked)
     elif against == NUMPY:

@@ -44,7 +44,7 @@ class TransformersImages:
             raise UsageError(f"{self.path}: transformers reads a folder with config.json only")
         named = read_json(config).get("architectures")
         name = named[0] if isinstance(named, list) and named else ""
-        kind = getattr(transformers, str(name), None)
+        kind: Any = getattr(transformers, str(name), None)
         if not (inspect.isclass(kind) and issubclass(kind, transformers.PreTrainedModel)):
             raise FileError(config, f"transformers has no model {name!r}", field="architectures")
         transformers.utils.logging.set_verbosity_error()

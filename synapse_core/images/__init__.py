@@ -1,5 +1,6 @@
 """From picture files to rows of pixels, and from rows of pixels to what a model says of them."""
 
+from synapse_core.images.captions import until_end
 from synapse_core.images.decoding import MOST_IMAGE_PIXELS, check_samples, read_image
 from synapse_core.images.encoder import Encoder, natural_output
 from synapse_core.images.pixels import check_pixels, load_pixels
@@ -28,4 +29,5 @@ __all__ = [
     "read_image",
     "read_preprocessing",
     "size_of_file",
+    "until_end",
 ]

@@ -146,6 +146,7 @@ class Model:
 
         Raises: UsageError; FileError when messages are given and the chat template fails.
         """
+        decoder = self.decoder
         if messages is not None and prompt:
             raise UsageError("give a prompt or messages, not both")
         if messages is not None:
@@ -157,7 +158,7 @@ class Model:
             ids = list(prompt)
         textual = isinstance(prompt, str) or has_tokenizer(self.built.assets)
         return Generation(
-            self.decoder,
+            decoder,
             sampler or make_sampler(temperature, top_k, top_p, seed, min_p),
             ids,
             max_tokens,

@@ -45,7 +45,7 @@ class TransformersImages:
         named = read_json(config).get("architectures")
         name = named[0] if isinstance(named, list) and named else ""
         kind: Any = getattr(transformers, str(name), None)
-        if not (inspect.isclass(kind) and issubclass(kind, transformers.PreTrainedModel)):
+        if not _is_model(kind, transformers.PreTrainedModel):
             raise FileError(config, f"transformers has no model {name!r}", field="architectures")
         transformers.utils.logging.set_verbosity_error()
         transformers.utils.logging.disable_progress_bar()
@@ -82,3 +82,7 @@ class TransformersImages:
             for theirs, ours in OUTPUTS.items()
             if theirs in found
         }
+
+
+def _is_model(kind: Any, base: Any) -> bool:
+    return inspect.isclass(kind) and issubclass(kind, base)

@@ -189,7 +189,8 @@ def _register(w: WeightScope, tower: ImageTower, number: int) -> WeightRef:
 
 
 def _one_row(rows: np.ndarray, *, number: int) -> np.ndarray:
-    return rows[number]
+    row: np.ndarray = rows[number]
+    return row
 
 
 def _positions(w: WeightScope, tower: ImageTower, image: ImageShape) -> WeightRef:

@@ -4,7 +4,7 @@ from synapse_core.images.captions import until_end
 from synapse_core.images.decoding import MOST_IMAGE_PIXELS, check_samples, read_image
 from synapse_core.images.encoder import Encoder, natural_output
 from synapse_core.images.pixels import check_pixels, load_pixels
-from synapse_core.images.ports import CaptionPorts, ImagePorts, encoder_ports
+from synapse_core.images.ports import ENCODE_TEXT, CaptionPorts, ImagePorts, encoder_ports
 from synapse_core.images.preprocessing import (
     PREPROCESSOR_JSON,
     Preprocessing,
@@ -14,6 +14,7 @@ from synapse_core.images.preprocessing import (
 )
 
 __all__ = [
+    "ENCODE_TEXT",
     "MOST_IMAGE_PIXELS",
     "PREPROCESSOR_JSON",
     "CaptionPorts",

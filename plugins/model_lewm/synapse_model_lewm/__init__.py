@@ -1,0 +1,1 @@
+"""LeWorldModel, a world model from pixels, for Synapse."""

@@ -27,11 +27,31 @@ The rules, fixed before training and not changed since:
   its seeds live elsewhere (`numpy.random.default_rng` with another second number).
 """
 
+from synapse_model_lewm.worlds.episodes import (
+    knowing_planner,
+    play,
+    random_planner,
+    seeing_planner,
+)
 from synapse_model_lewm.worlds.pushing import Pushing
 from synapse_model_lewm.worlds.reaching import Reaching
 from synapse_model_lewm.worlds.rules import FRAMESKIP, SEARCH, Rules, Search
+from synapse_model_lewm.worlds.search import cross_entropy
 from synapse_model_lewm.worlds.world import World, act
 
 WORLDS: dict[str, World] = {world.name: world for world in (Reaching(), Pushing())}
 
-__all__ = ["FRAMESKIP", "SEARCH", "WORLDS", "Rules", "Search", "World", "act"]
+__all__ = [
+    "FRAMESKIP",
+    "SEARCH",
+    "WORLDS",
+    "Rules",
+    "Search",
+    "World",
+    "act",
+    "cross_entropy",
+    "knowing_planner",
+    "play",
+    "random_planner",
+    "seeing_planner",
+]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping
+from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from synapse_core.api.source import is_program, open_checkpoint
 from synapse_core.backends import Executable
 from synapse_core.errors import UsageError
 from synapse_core.families import (
+    Config,
     Family,
     bind_weights,
     build_graph,
@@ -40,6 +42,7 @@ DEFAULT_CONTEXT = 2048
 PREFILL_ROWS = 512
 OUTPUT_ROWS = 16
 DEFAULT_KV = "f16"
+LimitsFor = Callable[[Config], Limits]
 
 
 @attrs.frozen(eq=False)
@@ -82,7 +85,7 @@ def build(
     path: Path,
     registry: Registry,
     *,
-    limits: Limits | None = None,
+    limits: Limits | LimitsFor | None = None,
     format: str | None = None,
     arith: str | None = None,
     kv: str | None = None,
@@ -100,10 +103,10 @@ def build(
 
     `format` re-encodes its matrices, `arith` names the arithmetic of its products, `context` is
     how many positions memory is planned for (the model's own, at most 2048, unless said). `limits`
-    says everything at once instead. `tokenizer` names the reader of its files where several claim
-    them. A `.syn` file has all this fixed. `apart` takes the weights out
-    of the checkpoint's files, so that a program written of them holds nothing but its weights;
-    `complete` puts tokenizer, settings and chat template into the program as a `.syn` has them.
+    says everything at once instead, or says it of the config that was read. `tokenizer` names the
+    reader of its files where several claim them. A `.syn` file has all this fixed. `apart` takes
+    the weights out of the checkpoint's files, so that a program written of them holds nothing but
+    its weights; `complete` puts tokenizer, settings and chat template into the program as a `.syn` has them.
     `memory_bytes` is what re-encoded matrices may take: what this machine has, unless said.
 
     Raises: FileError, WeightError and kin for the file; UsageError for the options; Unavailable
@@ -123,6 +126,8 @@ def build(
     checkpoint = open_checkpoint(path, registry)
     family = choose_family(checkpoint, registry)
     config = model_config(family, checkpoint)
+    if limits is not None and not isinstance(limits, Limits):
+        limits = limits(config)
     if limits is None:
         positions = planned_positions(context, config.context)
         rows_of = {"tokens": min(rows, positions), "outputs": min(output_rows, rows, positions)}
@@ -205,7 +210,11 @@ def _copy(source: WeightSource) -> WeightSource:
 
 def _parameters(family: Family, checkpoint: Checkpoint) -> int:
     ignored = ignored_tensors(family, checkpoint)
-    used = (tensor for name, tensor in checkpoint.tensors.items() if name not in ignored)
+    used = (
+        tensor
+        for name, tensor in checkpoint.tensors.items()
+        if name not in ignored and not any(fnmatchcase(name, p) for p in family.buffers)
+    )
     return sum(tensor.rows * tensor.cols for tensor in used)
 
 

@@ -1,1 +1,1 @@
-"""LeWorldModel, a world model from pixels, for Synapse."""
+"""LeWorldModel: an encoder of images and a predictor of what comes next, by actions."""

@@ -56,9 +56,11 @@ def read(family: Family, source: str, sample: CheckpointSample) -> Config:
 
 
 def architecture(source: str, metadata: Mapping[str, Any]) -> str:
-    """Return the architecture that metadata name."""
+    """Return the architecture that metadata name, "" for a config.json that names none."""
     if source == "gguf":
         return str(metadata["general.architecture"])
+    if "architectures" not in metadata:
+        return ""
     return str(metadata["architectures"][0])
 
 

@@ -26,9 +26,10 @@ from synapse_model_lewm.worlds import WORLDS, Search
 
 sys.path.insert(0, str(Path(__file__).parent))
 
-from lewm.measure import collapse, latents_of, planning, probe
+from lewm.measure import latents_of, planning
 from lewm.model import Lewm, sigreg
 from lewm.policies import batch, windows
+from lewm.shape import collapse, fit_places
 from lewm.sizes import Sizes
 
 STATE = "training.pt"
@@ -119,8 +120,9 @@ def report(model: Lewm, told: dict[str, Any], plan: bool) -> None:
     """Print what the model has come to, one JSON a line."""
     model.eval()
     for world in WORLDS.values():
-        states = world.draw(np.random.default_rng([7, 5]), 512)
-        figures = collapse(latents_of(model, world, states)) | probe(model, world, 8)
+        states = world.draw(np.random.default_rng([8, 5]), 2048)
+        latents = latents_of(model, world, states)
+        figures = collapse(latents) | fit_places(latents, states)
         figures["after_5"] = drift(model, world)
         if plan:
             figures["planning"] = planning(model, world, TRIAL, 9, TRIAL_SEARCH)

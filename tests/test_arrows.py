@@ -21,6 +21,7 @@ LAYERS = (
     {"program"},
     {"backends", "targets"},
     {"generate"},
+    {"images"},
     {"api"},
     {"cli"},
 )

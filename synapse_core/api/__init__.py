@@ -2,6 +2,7 @@
 
 from synapse_core.api.build import Built, build, host_of
 from synapse_core.api.choose import choose_backend
+from synapse_core.api.images import ImageModel, Label, label_of
 from synapse_core.api.memory import Memory, estimate
 from synapse_core.api.model import Model, load
 from synapse_core.api.outside import LlamaCpp, Transformers
@@ -24,6 +25,8 @@ __all__ = [
     "Agreement",
     "Built",
     "Copy",
+    "ImageModel",
+    "Label",
     "LlamaCpp",
     "Memory",
     "Model",
@@ -38,6 +41,7 @@ __all__ = [
     "graph_stages",
     "host_of",
     "ignored_of",
+    "label_of",
     "load",
     "open_checkpoint",
     "perplexity",

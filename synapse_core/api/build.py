@@ -9,11 +9,13 @@ from typing import Any
 
 import attrs
 
+from synapse_core.api.limits import limits_of
 from synapse_core.api.room import available_bytes, check_room
 from synapse_core.api.source import is_program, open_checkpoint
 from synapse_core.backends import Executable
 from synapse_core.errors import UsageError
 from synapse_core.families import (
+    ENCODE_IMAGE,
     Config,
     Family,
     bind_weights,
@@ -29,10 +31,12 @@ from synapse_core.generate import (
     assets_of_host,
     open_tokenizer,
     read_assets,
+    read_named,
 )
 from synapse_core.generate.model_files import Files, text_of
 from synapse_core.graph import Encoded, Graph, WeightSource
 from synapse_core.hookspecs import Registry
+from synapse_core.images import PREPROCESSOR_JSON, size_of_file
 from synapse_core.loaders import Checkpoint
 from synapse_core.ops import Op
 from synapse_core.passes import Choice, installed_passes, optimise, plan_for
@@ -93,6 +97,8 @@ def build(
     slots: int = 1,
     rows: int = PREFILL_ROWS,
     output_rows: int = OUTPUT_ROWS,
+    images: int | None = None,
+    image_size: tuple[int, int] | None = None,
     apart: bool = False,
     complete: bool = False,
     declared: Collection[str] | None = None,
@@ -103,10 +109,12 @@ def build(
 
     `format` re-encodes its matrices, `arith` names the arithmetic of its products, `context` is
     how many positions memory is planned for (the model's own, at most 2048, unless said). `limits`
-    says everything at once instead, or says it of the config that was read. `tokenizer` names the
-    reader of its files where several claim them. A `.syn` file has all this fixed. `apart` takes
-    the weights out of the checkpoint's files, so that a program written of them holds nothing but
-    its weights; `complete` puts tokenizer, settings and chat template into the program as a `.syn` has them.
+    says everything at once instead, or says it of the config that was read. `images` are how many
+    go into one call, `image_size` is their height and width: what the file's preprocessor makes of
+    them, else what the model was trained on. `tokenizer` names the reader of its files where
+    several claim them. A `.syn` file has all this fixed. `apart` takes the weights out of the
+    checkpoint's files, so that a program written of them holds nothing but its weights; `complete`
+    puts tokenizer, settings and chat template into the program as a `.syn` has them.
     `memory_bytes` is what re-encoded matrices may take: what this machine has, unless said.
 
     Raises: FileError, WeightError and kin for the file; UsageError for the options; Unavailable
@@ -120,6 +128,8 @@ def build(
             arith=arith,
             kv=kv,
             context=context,
+            images=images,
+            image_size=image_size,
             tokenizer=tokenizer,
         )
         return _built_before(path, registry)
@@ -130,11 +140,21 @@ def build(
         limits = limits(config)
     if limits is None:
         positions = planned_positions(context, config.context)
-        rows_of = {"tokens": min(rows, positions), "outputs": min(output_rows, rows, positions)}
-        limits = Limits(rows=rows_of, slots=slots, positions=positions, kv=kv or DEFAULT_KV)
-    elif kv is not None or context is not None:
-        raise UsageError("limits say kv and context already: give either them or the two options")
-    built = build_graph(family, config, registry, limits.positions)
+    elif kv is not None or context is not None or images is not None:
+        raise UsageError("limits say kv, context and images already: give them or the options")
+    else:
+        positions = limits.positions
+    built = declared_graph(family, config, registry, checkpoint, positions, image_size)
+    if limits is None:
+        limits = limits_of(
+            built,
+            positions=positions,
+            rows=rows,
+            output_rows=output_rows,
+            slots=slots,
+            images=images,
+            kv=kv or DEFAULT_KV,
+        )
     formats = Formats(registry)
     bound = bind_weights(built, family, checkpoint, formats)
     plan = plan_for(format, family.keeps)
@@ -169,6 +189,34 @@ def build(
         family,
         tuple(choices),
     )
+
+
+def declared_graph(
+    family: Family,
+    config: Config,
+    registry: Registry,
+    checkpoint: Checkpoint,
+    positions: int,
+    image_size: tuple[int, int] | None = None,
+) -> Graph:
+    """Return the graph of a checkpoint, its weights declared.
+
+    Images have the size that is asked for, else what the file's preprocessor makes of them, else
+    what the model was trained on.
+
+    Raises: UsageError for an image size where the model takes no images.
+    """
+    graph = build_graph(family, config, registry, positions, image_size)
+    if ENCODE_IMAGE not in graph.functions:
+        if image_size is not None:
+            raise UsageError(f"an image size of {image_size}: this model takes no images")
+        return graph
+    if image_size is None:
+        files = read_named(checkpoint, PREPROCESSOR_JSON)
+        size = size_of_file(files, checkpoint.path)
+        if size is not None:
+            return build_graph(family, config, registry, positions, size)
+    return graph
 
 
 def host_of(

@@ -110,7 +110,7 @@ def limits_of(limits: Limits) -> Iterable[tuple[str, object]]:
 
 def _held(weight: Weight, plan: Sequence[Rule], formats: Formats) -> WeightFormat:
     held = formats.named(weight.type.format)
-    if weight.rows == 1:
+    if weight.rows == 1 or weight.make is not None:
         return held
     asked = asked_format(weight.name, plan)
     given = held if asked is None else given_format(asked, weight, formats)

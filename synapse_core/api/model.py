@@ -14,6 +14,7 @@ import numpy as np
 
 from synapse_core.api.build import OUTPUT_ROWS, PREFILL_ROWS, Built, LimitsFor, build
 from synapse_core.api.choose import choose_backend
+from synapse_core.api.images import DIRECTION, LOGITS, QUERY, ImageModel, Label, Picture
 from synapse_core.api.source import default_model, shipped_model
 from synapse_core.backends import Session
 from synapse_core.errors import UsageError
@@ -58,6 +59,7 @@ class Model:
     _open_chooser: Callable[[int], Chooser | None] = lambda vocabulary: None
     _tokenizer: Tokenizer | None = attrs.field(default=None, init=False)
     _decoder: Decoder | None = attrs.field(default=None, init=False)
+    _images: ImageModel | None = attrs.field(default=None, init=False)
 
     @property
     def config(self) -> Mapping[str, Any]:
@@ -218,6 +220,83 @@ class Model:
             return Guide.json_schema(schema, self.tokenizer, vocabulary)
         return None if grammar is None else Guide.grammar(grammar, self.tokenizer, vocabulary)
 
+    @property
+    def images(self) -> ImageModel:
+        """The model as an encoder of pictures and captions.
+
+        Raises: UsageError for one that takes neither.
+        """
+        if self._images is None:
+            self._images = ImageModel.open(self.built, self.session)
+        return self._images
+
+    def encode(
+        self,
+        images: Picture | Iterable[Picture] | None = None,
+        *,
+        texts: str | Sequence[str] | None = None,
+        pixels: np.ndarray | None = None,
+        output: str | None = None,
+        report: Callable[[int], None] = lambda done: None,
+    ) -> np.ndarray:
+        """Return what the model makes of pictures, of texts, or of pixels, float32.
+
+        `images` are files or samples, uint8 (H, W, channels); `pixels` are normalised already,
+        float32 (B, channels, H, W). `output` names which of the function's outputs, its natural
+        one unless said. `report` hears how many are done.
+
+        Shapes: (B, C); (B, k, C) for an output with k rows an image.
+        Raises: UsageError for what the model does not take; FileError for a bad picture or pixels.
+        """
+        given = [name for name in (images, texts, pixels) if name is not None]
+        if len(given) != 1:
+            raise UsageError("give images, texts or pixels, one of them")
+        if texts is not None:
+            self.images.encoder.text_ports()
+            every = [texts] if isinstance(texts, str) else list(texts)
+            return self.images.encode_texts(every, self.tokenizer, output, report)
+        outputs = None if output is None else [output]
+        found = self.images.encode(_pictures(images), pixels, outputs, report)
+        return next(iter(found.values()))
+
+    def classify(
+        self,
+        images: Picture | Iterable[Picture] | None = None,
+        *,
+        pixels: np.ndarray | None = None,
+        top: int = 5,
+        report: Callable[[int], None] = lambda done: None,
+    ) -> list[list[Label]]:
+        """Return the `top` likeliest classes of each picture, the likeliest first.
+
+        Raises: UsageError for a model without classes; FileError for a bad picture or pixels.
+        """
+        self.images.check_classes()
+        if (images is None) == (pixels is None):
+            raise UsageError("give images or pixels, one of them")
+        found = self.images.encode(_pictures(images), pixels, [LOGITS], report)
+        return self.images.labels(found[LOGITS], top)
+
+    def similarity(
+        self,
+        images: Picture | Iterable[Picture],
+        texts: str | Sequence[str],
+        *,
+        report: Callable[[int], None] = lambda done: None,
+    ) -> np.ndarray:
+        """Return how well each text goes with each picture, as logits: float32 (pictures, texts).
+
+        A softmax over a row gives the shares of the texts.
+
+        Raises: UsageError for a model that does not compare them; FileError for a bad picture.
+        """
+        self.images.check_similarity()
+        every = [texts] if isinstance(texts, str) else list(texts)
+        queries = self.images.encode_texts(every, self.tokenizer, QUERY, lambda done: None)
+        found = self.images.encode(_pictures(images), None, [DIRECTION], report)
+        table: np.ndarray = found[DIRECTION] @ queries.T
+        return table
+
     def close(self) -> None:
         """Free the model's memory."""
         if self._decoder is not None and self._decoder.chooser is not None:
@@ -248,6 +327,8 @@ def load(
     rows: int = PREFILL_ROWS,
     output_rows: int = OUTPUT_ROWS,
     slots: int = 1,
+    images: int | None = None,
+    image_size: tuple[int, int] | None = None,
     threads: int | None = None,
     pages: int | None = None,
     tokenizer: str | None = None,
@@ -278,11 +359,20 @@ def load(
         rows=rows,
         output_rows=output_rows,
         slots=slots,
+        images=images,
+        image_size=image_size,
         memory_bytes=memory_bytes,
         tokenizer=tokenizer,
     )
     session = chosen.open(built.executable(), threads=threads, pages=pages)
     return Model(built, chosen.name, session, partial(Chooser.open, chosen))
+
+
+def _pictures(images: Picture | Iterable[Picture] | None) -> Iterable[Picture] | None:
+    """Return pictures as several; one alone is a list of one."""
+    if images is None or not isinstance(images, str | Path | np.ndarray):
+        return images
+    return [images] if not isinstance(images, np.ndarray) or images.ndim <= 3 else list(images)
 
 
 def _place_of(model: str | Path, registry: Registry) -> Path:

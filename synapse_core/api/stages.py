@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from synapse_core.api.build import Built, planned_positions
+from synapse_core.api.build import Built, declared_graph, planned_positions
 from synapse_core.api.source import default_model, is_program, open_checkpoint
 from synapse_core.errors import UsageError
 from synapse_core.families import (
     bind_weights,
-    build_graph,
     choose_family,
     ignored_tensors,
     model_config,
@@ -27,6 +26,7 @@ def graph_stages(
     format: str | None = None,
     arith: str | None = None,
     context: int | None = None,
+    image_size: tuple[int, int] | None = None,
     registry: Registry | None = None,
 ) -> dict[str, Graph]:
     """Return the graph of a checkpoint after every pass, by the pass's name, "built" first.
@@ -43,7 +43,7 @@ def graph_stages(
     family = choose_family(checkpoint, registry)
     config = model_config(family, checkpoint)
     positions = planned_positions(context, config.context)
-    graph = build_graph(family, config, registry, positions)
+    graph = declared_graph(family, config, registry, checkpoint, positions, image_size)
     formats = Formats(registry)
     graph = bind_weights(graph, family, checkpoint, formats)
     plan = plan_for(format, family.keeps)

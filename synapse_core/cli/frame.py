@@ -29,6 +29,12 @@ VERBS = {
         "synapse_core.cli.perplexity:perplexity",
         "Score a text, in one weight format or several.",
     ),
+    "classify": ("synapse_core.cli.classify:classify", "Say what is to be seen in pictures."),
+    "encode": ("synapse_core.cli.encode:encode", "Write pictures or texts as rows of numbers."),
+    "similarity": (
+        "synapse_core.cli.similarity:similarity",
+        "Say how well texts go with pictures.",
+    ),
     "tokenize": ("synapse_core.cli.tokenize:tokenize", "Print the ids of a text."),
     "inspect": ("synapse_core.cli.inspect:inspect", "Say what a checkpoint is and needs."),
     "graph": ("synapse_core.cli.graph:graph", "Show a model's graph after any pass."),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +14,9 @@ from synapse_core.cli.output import json_option, print_json, print_table
 
 if TYPE_CHECKING:
     from synapse_core.api import Built
+
+# Of a list of names (classes), so many are shown.
+MOST_LISTED = 8
 
 
 @click.command("inspect")
@@ -127,7 +131,7 @@ def _print(report: dict[str, Any]) -> None:
         ["states", report["states"]],
         ["memory", _size(report["memory"]["total_bytes"])],
     ]
-    for key, value in report["config"].items():
+    for key, value in _flat_config(report["config"]):
         lines = _runs(value) if isinstance(value, list) else [_text(value)]
         rows += [[f"config.{key}", line] for line in lines]
     rows += [[f"ignored {i['tensor']}", i["reason"]] for i in report["ignored"]]
@@ -141,6 +145,17 @@ def _print(report: dict[str, Any]) -> None:
             for port, text in function[f"{way}s"].items()
         ]
         print_table([f"function {name}", f"{function['ops']} ops"], spaces + ports)
+
+
+def _flat_config(config: Mapping[str, Any], path: str = "") -> Iterator[tuple[str, Any]]:
+    """Yield keys and values, those of an object that holds lists of objects by themselves."""
+    for key, value in config.items():
+        if isinstance(value, dict) and any(isinstance(part, list) for part in value.values()):
+            yield from _flat_config(value, f"{path}{key}.")
+        elif isinstance(value, list) and len(value) > MOST_LISTED and isinstance(value[0], str):
+            yield path + key, f"{len(value)}: {', '.join(value[:MOST_LISTED])}, …"
+        else:
+            yield path + key, value
 
 
 def _runs(values: list[Any]) -> list[str]:

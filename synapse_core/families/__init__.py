@@ -24,14 +24,32 @@ from synapse_core.families.fields import (
 )
 from synapse_core.families.gguf_form import GgufForm, side_by_side
 from synapse_core.families.graph import build_graph, model_config
-from synapse_core.families.stack import build_token_stack, make_component
+from synapse_core.families.image_tower import (
+    ENCODE_IMAGE,
+    IMAGES,
+    MOST_CHANNELS,
+    MOST_PIXELS,
+    PIXELS,
+    ImageShape,
+    ImageTower,
+    build_image_tower,
+    encoder_layer,
+    image_input,
+)
+from synapse_core.families.position_grid import interpolate_positions
+from synapse_core.families.stack import build_layers, build_token_stack, make_component
 
 __all__ = [
+    "ENCODE_IMAGE",
+    "IMAGES",
+    "MOST_CHANNELS",
     "MOST_CONTEXT",
     "MOST_HEADS",
     "MOST_LAYERS",
+    "MOST_PIXELS",
     "MOST_VOCABULARY",
     "MOST_WIDTH",
+    "PIXELS",
     "Claim",
     "ComponentConfig",
     "Config",
@@ -40,6 +58,8 @@ __all__ = [
     "Fields",
     "GgufForm",
     "Ignore",
+    "ImageShape",
+    "ImageTower",
     "LayerConfig",
     "Made",
     "ModelConfig",
@@ -47,9 +67,14 @@ __all__ = [
     "SublayerConfig",
     "bind_weights",
     "build_graph",
+    "build_image_tower",
+    "build_layers",
     "build_token_stack",
     "choose_family",
+    "encoder_layer",
     "ignored_tensors",
+    "image_input",
+    "interpolate_positions",
     "made_tensors",
     "make_component",
     "map_entry",

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import math
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from fnmatch import fnmatchcase
 
 import attrs
 import numpy as np
 
-from synapse_core.errors import WeightError
+from synapse_core.errors import ShapeError, WeightError
 from synapse_core.families.contract import Entry, Family, Made, Part
 from synapse_core.formats import CORE_FORMATS, Formats
 from synapse_core.graph import Constant, Encoded, Graph, Weight, WeightSource
@@ -55,8 +56,14 @@ def ignored_tensors(family: Family, checkpoint: Checkpoint) -> dict[str, str]:
 
 def made_tensors(graph: Graph, family: Family, checkpoint: Checkpoint) -> dict[str, str]:
     """Return the tensors that weights are made of, each with its weight's name."""
-    entries = {name: map_entry(name, family.weights[checkpoint.source]) for name in graph.weights}
-    return {entry.tensor: name for name, entry in entries.items() if isinstance(entry, Made)}
+    made: dict[str, str] = {}
+    for name, weight in graph.weights.items():
+        entry = map_entry(name, family.weights[checkpoint.source])
+        if isinstance(entry, Made):
+            made[entry.tensor] = name
+        elif weight.make is not None and isinstance(entry, str):
+            made[entry] = name
+    return made
 
 
 def map_entry(name: str, names: WeightMap) -> Entry | None:
@@ -133,9 +140,56 @@ def _part_of(tensor: FileTensor, name: str, entry: Part, graph: Graph) -> FileTe
 
 
 def _source_of(weight: Weight, tensor: FileTensor, entry: Entry, formats: Formats) -> WeightSource:
+    if weight.make is not None and weight.stored is not None:
+        return _reshaped(weight, weight.stored, weight.make, tensor, entry, formats)
     if isinstance(entry, Made):
         return _made_of(weight, tensor, entry, formats)
+    tensor = _flat(weight, tensor)
     _check(weight, tensor, formats)
+    return tensor
+
+
+def _reshaped(
+    weight: Weight,
+    stored: tuple[int, int],
+    make: Callable[[np.ndarray], np.ndarray],
+    tensor: FileTensor,
+    entry: Entry,
+    formats: Formats,
+) -> Constant:
+    """Return the weight that the graph makes of a tensor of another shape."""
+    if not isinstance(entry, str):
+        problem = f"weight {weight.name!r} is made of a whole tensor, the family's map says a part"
+        raise WeightError(tensor.file, problem, field=f"tensor {tensor.name!r}")
+    asked = (stored[1],) if stored[0] == 1 else stored
+    same = _long_axes(tensor.shape) == _long_axes(asked)
+    if not same or (tensor.rows, tensor.cols) != stored:
+        raise WeightError(
+            tensor.file, f"tensor {tensor.name!r} is {tensor.shape}, the config says {asked}"
+        )
+    _check_format(tensor, formats)
+    numbers = formats.named(tensor.format).decode(tensor.raw(), tensor.cols)
+    made = Constant.of(make(numbers.reshape(stored)))
+    if (made.rows, made.cols) != (weight.rows, weight.cols):
+        raise ShapeError(
+            f"weight {weight.name!r} is declared as ({weight.rows}, {weight.cols})"
+            f" and made as ({made.rows}, {made.cols})"
+        )
+    return made
+
+
+def _flat(weight: Weight, tensor: FileTensor) -> FileTensor:
+    """Return a convolution's weight (N, C, h, w) as the matrix (N, C·h·w) that it is in memory.
+
+    Only of floats: a row of blocks is as long as the last axis.
+    """
+    columns = math.prod(tensor.shape[1:])
+    if (
+        len(tensor.shape) > 2
+        and (tensor.shape[0], columns) == (weight.rows, weight.cols)
+        and tensor.format in FLOATS
+    ):
+        return attrs.evolve(tensor, shape=(weight.rows, weight.cols))
     return tensor
 
 
@@ -175,6 +229,10 @@ def _check(weight: Weight, tensor: FileTensor, formats: Formats) -> None:
         raise WeightError(
             tensor.file, f"tensor {tensor.name!r} is {tensor.shape}, the config says {asked}"
         )
+    _check_format(tensor, formats)
+
+
+def _check_format(tensor: FileTensor, formats: Formats) -> None:
     if not formats.knows(tensor.format):
         known = ", ".join(formats.names())
         raise WeightError(

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import inspect
+from collections.abc import Sequence
 from typing import Any
 
 from synapse_core.errors import UsageError
-from synapse_core.families.config import ComponentConfig, ModelConfig, SublayerConfig
+from synapse_core.families.config import ComponentConfig, LayerConfig, ModelConfig, SublayerConfig
 from synapse_core.graph import FunctionBuilder, GraphBuilder, Tensor, WeightScope
 from synapse_core.hookspecs import Registry
 from synapse_core.ops import I32, TensorType
@@ -27,13 +28,28 @@ def build_token_stack(builder: GraphBuilder, config: ModelConfig, registry: Regi
     x = g.op("embedding", ids, table, scale=config.embedding_scale)  # (T, C)
     if config.position is not None:
         x = make_component(registry, config.position).build(g, x, w / "position")
-    for number, layer in enumerate(config.layers):
-        scope = w / f"layers.{number}"
-        for sublayer in layer.sublayers:
-            x = g.op("add", x, _sublayer(g, x, scope, sublayer, registry))
+    x = build_layers(g, x, w, config.layers, registry)
     x = g.op("select_rows", x, select)  # (S, C)
     x = make_component(registry, config.norm).build(g, x, w / "norm")
     g.output("logits", _head(g, x, w, config))
+
+
+def build_layers(
+    g: FunctionBuilder,
+    x: Tensor,
+    w: WeightScope,
+    layers: Sequence[LayerConfig],
+    registry: Registry,
+) -> Tensor:
+    """Add residual sublayers, layer by layer; weights lie in `layers.<number>`.
+
+    Shapes: x (T, C) → (T, C).
+    """
+    for number, layer in enumerate(layers):
+        scope = w / f"layers.{number}"
+        for sublayer in layer.sublayers:
+            x = g.op("add", x, _sublayer(g, x, scope, sublayer, registry))
+    return x
 
 
 def make_component(registry: Registry, config: ComponentConfig) -> Any:

@@ -1,6 +1,13 @@
 """From ids to text: tokenizers, samplers, chat templates and the loop."""
 
-from synapse_core.generate.assets import ASSETS, HOST_KEY, assets_of_host, read_assets, read_folder
+from synapse_core.generate.assets import (
+    ASSETS,
+    HOST_KEY,
+    assets_of_host,
+    read_assets,
+    read_folder,
+    read_named,
+)
 from synapse_core.generate.charges import Charges
 from synapse_core.generate.chat import ChatTemplate, Message, check_messages
 from synapse_core.generate.chooser import Chooser
@@ -100,6 +107,7 @@ __all__ = [
     "read_assets",
     "read_clip_merges",
     "read_folder",
+    "read_named",
     "reader_files",
     "settings_of",
 ]

@@ -33,6 +33,7 @@ ASSETS = (
     "tokenizer_config.json",
     "generation_config.json",
     "config.json",
+    "preprocessor_config.json",
     "chat_template.jinja",
 )
 # Characters are counted when it is used; each has four bytes at most.
@@ -107,6 +108,16 @@ def read_folder(
     if problems and not core:
         return {**files, REFUSED: f"no tokenizer.json, and {problems[0]}"}
     return _with_sentencepiece(folder, files)
+
+
+def read_named(checkpoint: Checkpoint, name: str) -> dict[str, str | bytes]:
+    """Read one of the files by its name, nothing where the checkpoint has none.
+
+    Raises: FileError as `read_folder`.
+    """
+    inside = checkpoint.source == "gguf" and not checkpoint.has_files
+    path = checkpoint.folder / name
+    return {} if inside or not path.exists() else {name: _read(path)}
 
 
 def _has(folder: Path) -> Callable[[str], bool]:

@@ -41,7 +41,14 @@ class TextPorts:
         function = functions.get(FORWARD)
         if function is None:
             has = ", ".join(sorted(functions)) or "none"
-            raise UsageError(f"the model has no function {FORWARD!r} (it has: {has}): no text")
+            raise UsageError(
+                f"the model has no function {FORWARD!r} (it has: {has}): no text"
+                + (
+                    "; `synapse encode` and its kin take images"
+                    if "encode_image" in functions
+                    else ""
+                )
+            )
         whole = [port for port in function.inputs if port.type.dtype == I32]
         ids = [port for port in whole if not port.type.limit_space]
         chosen = [port for port in whole if port.type.limit_space]

@@ -63,14 +63,24 @@ class GraphBuilder:
         return Graph(functions, dict(self.weights), dict(self.states))
 
     def weight(
-        self, name: str, rows: int, cols: int, transform: str = "", *, exact: bool = False
+        self,
+        name: str,
+        rows: int,
+        cols: int,
+        transform: str = "",
+        *,
+        exact: bool = False,
+        stored: tuple[int, int] | None = None,
+        make: Callable[[np.ndarray], np.ndarray] | None = None,
     ) -> WeightRef:
         """Declare a weight; asking again for the same name and shape gives the same weight."""
         if transform and transform not in TRANSFORMS:
             raise GraphError(f"weight {name!r}: unknown transform {transform!r}")
-        declared = Weight(name, rows, cols, transform, exact=exact)
+        if (stored is None) != (make is None):
+            raise GraphError(f"weight {name!r}: a stored shape and what is made of it go together")
+        declared = Weight(name, rows, cols, transform, exact=exact, stored=stored, make=make)
         known = self.weights.setdefault(name, declared)
-        if (known.rows, known.cols, known.transform) != (rows, cols, transform):
+        if _shape_of(known) != _shape_of(declared):
             raise ShapeError(
                 f"weight {name!r} is declared as ({known.rows}, {known.cols})"
                 f" and again as ({rows}, {cols})"
@@ -206,3 +216,24 @@ class WeightScope:
     def vector(self, name: str, size: int, transform: str = "") -> WeightRef:
         """Declare a vector: a norm's weight, a bias."""
         return self.graph.weight(self.name(name), 1, size, transform)
+
+    def made(
+        self,
+        name: str,
+        rows: int,
+        cols: int,
+        *,
+        stored: tuple[int, int],
+        make: Callable[[np.ndarray], np.ndarray],
+    ) -> WeightRef:
+        """Declare a weight of rows × cols that is made at load of a tensor of another shape.
+
+        `make` takes the tensor's numbers as float32, of the shape `stored`, whatever format they
+        are stored in. Its result is held in float32: no format is ever asked of it. Several
+        weights may be made of one tensor. What `synapse quantize` writes has it as it was.
+        """
+        return self.graph.weight(self.name(name), rows, cols, stored=stored, make=make)
+
+
+def _shape_of(weight: Weight) -> tuple[object, ...]:
+    return weight.rows, weight.cols, weight.transform, weight.stored

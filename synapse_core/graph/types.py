@@ -6,7 +6,7 @@ and lowered to a program. Nothing in it computes.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Protocol
 
 import attrs
@@ -77,7 +77,9 @@ class Weight:
 
     `transform` names a rewrite of small vectors at load (`synapse_core.graph.TRANSFORMS`).
     `format` is what the program will hold; None means the source's own. `exact`: products with it
-    are in float32 unless another arithmetic is asked for, whatever it is held in.
+    are in float32 unless another arithmetic is asked for, whatever it is held in. `make` is there
+    where the file holds other numbers, of the shape `stored`, of which these are made at load: it
+    gets them in float32 and returns (rows, cols). Such a weight is float32 and stays it.
     """
 
     name: str
@@ -87,6 +89,8 @@ class Weight:
     source: WeightSource | None = None
     format: str | None = None
     exact: bool = False
+    stored: tuple[int, int] | None = None
+    make: Callable[[np.ndarray], np.ndarray] | None = None
 
     @property
     def type(self) -> WeightType:

@@ -44,6 +44,11 @@ def infer_pool(inputs: Sequence[OperandType], options: Options) -> tuple[TensorT
     """x (k·n, C) → (n, C)."""
     checks.count("pool_rows", inputs, 1)
     x = checks.tensor("pool_rows", "x", inputs[0])
+    first = int(options["first"])
+    if not x.space.is_base and first >= x.space.multiple:
+        raise ShapeError(
+            f"pool_rows: row {first} on of groups of {x.space.multiple} in {x.space.name!r}"
+        )
     return (TensorType(_base("pool_rows", x.space), x.cols),)
 
 
@@ -89,8 +94,9 @@ def select_rows(
 def pool_rows(
     call: ReferenceCall, inputs: Sequence[Any], options: Options
 ) -> tuple[np.ndarray, ...]:
-    """Return the mean of each group."""
-    return (_groups(call, inputs[0]).mean(axis=1, dtype=np.float32),)
+    """Return the mean of each group, from its row `first` on."""
+    rows = _groups(call, inputs[0])[:, int(options["first"]) :]
+    return (rows.mean(axis=1, dtype=np.float32),)
 
 
 def append_row(
@@ -141,7 +147,14 @@ SELECT_ROWS = Op(
     (Attribute("row", "u32", 0),),
     {"c": "core"},
 )
-POOL_ROWS = Op("pool_rows", "the mean of each group", infer_pool, pool_rows, (), {"c": "core"})
+POOL_ROWS = Op(
+    "pool_rows",
+    "the mean of each group, or of its rows from one on",
+    infer_pool,
+    pool_rows,
+    (Attribute("first", "u32", 0),),
+    {"c": "core"},
+)
 APPEND_ROW = Op(
     "append_row",
     "a row before or behind each group",

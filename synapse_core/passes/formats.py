@@ -91,11 +91,13 @@ def assign_formats(
 def holding_of(
     weight: Weight, plan: Sequence[Rule], formats: Formats = CORE_FORMATS
 ) -> Holding | None:
-    """Return what becomes of a weight by the first rule that means it; None for what is no matrix.
+    """Return what becomes of a weight by the first rule that means it.
+
+    None for what is no matrix, or is made at load and stays float32.
 
     Raises: UsageError for a rule that asks a format which cannot be written.
     """
-    if weight.rows == 1 or weight.source is None:
+    if weight.rows == 1 or weight.source is None or weight.make is not None:
         return None
     asked = asked_format(weight.name, plan)
     stored = formats.named(weight.source.format)

@@ -219,6 +219,7 @@ def _append_row(f: FunctionBuilder, x: Tensor, where: str) -> Tensor:
 def _rows() -> Iterator[Case]:
     yield _single_space("select_rows[derived]", lambda f, x: f.op("select_rows", x, None, row=2))
     yield _single_space("pool_rows", lambda f, x: f.op("pool_rows", x))
+    yield _single_space("pool_rows[first]", lambda f, x: f.op("pool_rows", x, first=2))
     for where in ("front", "back"):
         yield _single_space(
             f"append_row[{where}]",

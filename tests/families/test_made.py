@@ -11,16 +11,19 @@ import pytest
 from safetensors.numpy import load_file, save_file
 
 from synapse_core.api.quantize import plan_tensors
-from synapse_core.errors import WeightError
-from synapse_core.families import Family, Made, bind_weights, transposed
+from synapse_core.errors import GraphError, ShapeError, WeightError
+from synapse_core.families import Family, Made, bind_weights, made_tensors, transposed
 from synapse_core.formats import format_named
-from synapse_core.graph import Graph, GraphBuilder
+from synapse_core.graph import Graph, GraphBuilder, WeightScope
 from synapse_core.loaders import SAFETENSORS, Checkpoint
+from synapse_core.loaders.safetensors_writer import write_formats
+from synapse_core.loaders.written import WrittenTensor
 from synapse_core.ops import TensorType
 from synapse_core.passes import assign_formats, plan_for
 from synapse_core.testing.case import finder
 
 ROWS, COLS = 64, 32
+PART = transposed("pos")
 
 
 def negated_exp(numbers: np.ndarray) -> np.ndarray:
@@ -159,3 +162,125 @@ def test_a_tensor_may_have_its_other_name_but_not_both(tmp_path: Path) -> None:
     both = attrs.evolve(checkpoint, tensors={**tensors, "h.0.up": checkpoint.tensors["h.0.up"]})
     with pytest.raises(WeightError, match=r"'h.0.up'.*'blocks.0.up'"):
         bind_weights(graph_of(), other, both)
+
+
+# Weights whose shape is the graph's choice, made of a tensor of another.
+
+TABLE = Family(
+    name="table",
+    claims=(),
+    config={},
+    weights={"hf": {"positions.weight": "pos", "registers.{n}.weight": "reg", "up.weight": "up"}},
+)
+
+
+def longer(table: np.ndarray) -> np.ndarray:
+    return np.concatenate([table, table[:1] * 2])
+
+
+def graph_of_table(rows: int = 6, stored: tuple[int, int] = (5, COLS)) -> Graph:
+    builder = GraphBuilder(finder())
+    g, w = builder.function("forward"), WeightScope(builder)
+    x = g.input("x", TensorType(g.space("tokens"), COLS))
+    x = g.op("add_positions", x, w.made("positions.weight", rows, COLS, stored=stored, make=longer))
+    for number in range(2):
+        row = w.made(
+            f"registers.{number}.weight",
+            1,
+            COLS,
+            stored=(2, COLS),
+            make=lambda numbers, number=number: numbers[number],
+        )
+        x = g.op("mul", x, row)
+    g.output("y", g.linear(x, w.matrix("up.weight", ROWS, COLS)))
+    return builder.finish()
+
+
+def checkpoint_of_table(folder: Path, **changes: np.ndarray) -> Checkpoint:
+    rng = np.random.default_rng(6)
+    tensors = {
+        "pos": rng.standard_normal((1, 5, COLS)).astype(np.float16),
+        "reg": rng.standard_normal((1, 2, COLS)).astype(np.float32),
+        "up": rng.standard_normal((ROWS, COLS)).astype(np.float32),
+    }
+    save_file(tensors | changes, folder / "model.safetensors")
+    (folder / "config.json").write_text(json.dumps({"architectures": ["Table"]}))
+    return SAFETENSORS.open(folder)
+
+
+def test_a_weight_of_another_shape_is_made_of_the_stored_tensor(tmp_path: Path) -> None:
+    bound = bind_weights(graph_of_table(), TABLE, checkpoint_of_table(tmp_path))
+    theirs = load_file(tmp_path / "model.safetensors")
+    table = theirs["pos"][0].astype(np.float32)
+    assert np.array_equal(numbers_of(bound, "positions.weight"), longer(table))
+    for number in range(2):
+        ours = numbers_of(bound, f"registers.{number}.weight")
+        assert np.array_equal(ours[0], theirs["reg"][0, number])
+
+
+def test_a_made_weight_is_float32_whatever_is_asked_for_all(tmp_path: Path) -> None:
+    bound = bind_weights(graph_of_table(), TABLE, checkpoint_of_table(tmp_path))
+    held = assign_formats(bound, plan_for("q8_0"))
+    formats = {name: weight.type.format for name, weight in held.weights.items()}
+    assert (formats["positions.weight"], formats["up.weight"]) == ("f32", "q8_0")
+
+
+def test_a_copy_has_the_stored_table_whatever_size_the_graph_has(tmp_path: Path) -> None:
+    checkpoint = checkpoint_of_table(tmp_path)
+    bound = bind_weights(graph_of_table(), TABLE, checkpoint)
+    assert set(made_tensors(bound, TABLE, checkpoint)) == {"pos", "reg"}
+    planned = {t.source.name: t for t in plan_tensors(checkpoint, bound, TABLE, plan_for("q8_0"))}
+    assert {name: tensor.given for name, tensor in planned.items()} == {
+        "pos": "f16",
+        "reg": "f32",
+        "up": "q8_0",
+    }
+
+
+def test_a_table_in_a_block_format_is_decoded(tmp_path: Path) -> None:
+    table = np.random.default_rng(7).standard_normal((5, COLS)).astype(np.float32)
+    q8_0 = format_named("q8_0")
+    raw = q8_0.encode(table)
+    others = checkpoint_of_table(tmp_path).tensors
+    written = [WrittenTensor("pos", (5, COLS), "q8_0", raw.size, lambda: iter([raw]))]
+    for name in ("reg", "up"):
+        data = others[name].raw().copy()
+        shape = others[name].shape
+        written.append(WrittenTensor(name, shape, "f32", data.size, lambda data=data: iter([data])))
+    folder = tmp_path / "blocks"
+    folder.mkdir()
+    (folder / "config.json").write_text(json.dumps({"architectures": ["Table"]}))
+    with open(folder / "model.safetensors", "wb") as file:
+        write_formats(file, written)
+    bound = bind_weights(graph_of_table(), TABLE, SAFETENSORS.open(folder))
+    ours = numbers_of(bound, "positions.weight")
+    assert np.array_equal(ours, longer(q8_0.decode(raw, COLS)))
+
+
+@pytest.mark.parametrize(
+    "shape", [(1, 6, COLS), (5, COLS // 2), (5, 1, COLS + 1), (COLS, 5), (5 * COLS,)]
+)
+def test_another_stored_shape_is_refused_by_name(tmp_path: Path, shape: tuple[int, ...]) -> None:
+    checkpoint = checkpoint_of_table(tmp_path, pos=np.ones(shape, np.float32))
+    with pytest.raises(WeightError, match=r"tensor 'pos' is .*, the config says \(5, 32\)"):
+        bind_weights(graph_of_table(), TABLE, checkpoint)
+
+
+def test_what_is_made_must_be_as_large_as_declared(tmp_path: Path) -> None:
+    with pytest.raises(ShapeError, match=r"declared as \(7, 32\) and made as \(6, 32\)"):
+        bind_weights(graph_of_table(rows=7), TABLE, checkpoint_of_table(tmp_path))
+
+
+def test_a_part_of_a_tensor_makes_no_weight(tmp_path: Path) -> None:
+    family = attrs.evolve(TABLE, weights={"hf": {**TABLE.weights["hf"], "positions.weight": PART}})
+    with pytest.raises(WeightError, match=r"tensor 'pos'.*made of a whole tensor"):
+        bind_weights(graph_of_table(), family, checkpoint_of_table(tmp_path))
+
+
+def test_a_stored_shape_needs_what_is_made_of_it() -> None:
+    with pytest.raises(GraphError, match="go together"):
+        GraphBuilder(finder()).weight("positions.weight", 6, COLS, stored=(5, COLS))
+    w = WeightScope(GraphBuilder(finder()))
+    w.made("positions.weight", 6, COLS, stored=(5, COLS), make=longer)
+    with pytest.raises(ShapeError, match="declared as"):
+        w.made("positions.weight", 6, COLS, stored=(4, COLS), make=longer)

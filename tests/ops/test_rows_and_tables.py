@@ -159,7 +159,7 @@ def test_an_appended_row_is_selected_back(where):
 def test_rows_of_groups_return_to_the_base_space():
     for op, inputs, options in (
         (SELECT_ROWS, [TensorType(GROUPS, 4), None], {"row": 2}),
-        (POOL_ROWS, [TensorType(GROUPS, 4)], {}),
+        (POOL_ROWS, [TensorType(GROUPS, 4)], {"first": 0}),
     ):
         assert op.infer(inputs, options) == (TensorType(IMAGES, 4),)
 
@@ -168,6 +168,14 @@ def test_pool_is_the_mean_of_each_group():
     x = numbers(6, 4)
     (y,) = run(POOL_ROWS, [x], space=GROUPS)
     np.testing.assert_allclose(y, [x[:3].mean(axis=0), x[3:].mean(axis=0)], atol=1e-6)
+
+
+def test_pool_from_a_row_on_leaves_out_those_before():
+    x = numbers(6, 4)
+    (y,) = run(POOL_ROWS, [x], space=GROUPS, first=1)
+    np.testing.assert_allclose(y, [x[1:3].mean(axis=0), x[4:].mean(axis=0)], atol=1e-6)
+    with pytest.raises(ShapeError, match=r"row 3 on of groups of 3"):
+        POOL_ROWS.infer([TensorType(GROUPS, 4)], {"first": 3})
 
 
 def test_select_by_index_may_repeat_and_reorder():
@@ -188,4 +196,4 @@ def test_row_ops_name_both_sides():
     base = TensorType(IMAGES, 4)
     for op, inputs in ((POOL_ROWS, [base]), (SELECT_ROWS, [base, None])):
         with pytest.raises(ShapeError, match=rf"{op.name}.*'images'"):
-            op.infer(inputs, {"row": 0})
+            op.infer(inputs, {"row": 0, "first": 0})

@@ -265,7 +265,12 @@ def test_select_and_pool_rows_of_groups():
         np.testing.assert_array_equal(got, groups[:, 2])
     (got,) = run_same("pool_rows", [x], [y])
     close(got, groups.astype(np.float64).mean(axis=1))
+    (got,) = run_same("pool_rows", [x], [y], [3])
+    np.testing.assert_array_equal(got, groups[:, 3])
+    (got,) = run_same("pool_rows", [x], [y], [1])
+    close(got, groups[:, 1:].astype(np.float64).mean(axis=1))
     assert check("select_rows", [x], [y], [4])
+    assert check("pool_rows", [x], [y], [4])
     for op in ("select_rows", "pool_rows"):
         assert check(op, [x], [like(x)], [0])
         assert check(op, [x], [like(x, rows=4, space=0, multiple=1)], [0])

@@ -11,6 +11,16 @@ from synapse_core.families import MOST_HEADS, MOST_LAYERS, MOST_WIDTH, Fields
 
 SCHEMA = 1
 MOST_PIXELS, MOST_FRAMES = 4096, 1024
+# What the published models were trained on: bilinear, ImageNet's mean and deviation.
+PREPROCESSING: dict[str, Any] = {
+    "do_resize": True,
+    "resample": 2,
+    "do_rescale": True,
+    "rescale_factor": 1 / 255,
+    "do_normalize": True,
+    "image_mean": [0.485, 0.456, 0.406],
+    "image_std": [0.229, 0.224, 0.225],
+}
 NORMS = ("batch", "layer", "none")
 ACTIVATIONS = ("gelu", "gelu_tanh", "silu", "relu")
 
@@ -109,9 +119,17 @@ class LewmConfig:
         """The most rows of a slot: the predictor's window."""
         return self.predictor.frames
 
+    @property
+    def preprocessing(self) -> dict[str, Any]:
+        """What becomes of an image, in the keys of a preprocessor_config.json."""
+        return {
+            **PREPROCESSING,
+            "size": {"height": self.encoder.image, "width": self.encoder.image},
+        }
+
     def to_json(self) -> dict[str, Any]:
         """Return it as plain JSON."""
-        return {"schema": SCHEMA, **attrs.asdict(self)}
+        return {"schema": SCHEMA, **attrs.asdict(self), "preprocessing": self.preprocessing}
 
     @classmethod
     def from_json(cls, found: object) -> Self:
@@ -122,7 +140,7 @@ class LewmConfig:
         if not isinstance(found, dict):
             raise FileError("config", f"found {type(found).__name__}, expected an object")
         fields = Fields("config", found)
-        fields.only(["schema", *(field.name for field in attrs.fields(cls))])
+        fields.only(["schema", "preprocessing", *(field.name for field in attrs.fields(cls))])
         fields.whole("schema", least=SCHEMA, most=SCHEMA)
         fields.choice("family", ("lewm",))
 

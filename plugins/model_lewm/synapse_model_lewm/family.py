@@ -9,6 +9,7 @@ from __future__ import annotations
 from synapse_core.families import Claim, Family
 from synapse_model_lewm.graph import build
 from synapse_model_lewm.published import from_hf, is_world_model
+from synapse_model_lewm.shipped import default_model_path
 from synapse_model_lewm.tensors import IGNORES, RESPELLED, WEIGHTS
 
 FAMILY = Family(
@@ -19,8 +20,11 @@ FAMILY = Family(
     respelled=RESPELLED,
     ignores=IGNORES,
     # Small, and added to every row.
-    keeps=("encoder.positions.weight", "predictor.positions.weight"),
+    keeps=("encoder.positions", "predictor.positions.weight"),
     buffers=("*.running_mean", "*.running_var"),
     build=build,
     aliases={},
+    default_checkpoint=default_model_path if default_model_path().is_dir() else None,
+    # It continues no text: `synapse run` without a name takes any other first.
+    default_rank=-1,
 )

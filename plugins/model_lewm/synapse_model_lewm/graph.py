@@ -7,27 +7,30 @@ H the predictor's width.
 from __future__ import annotations
 
 from synapse_core.components import Gelu, LayerNorm, Learned, MultiHeadAttention
-from synapse_core.errors import UsageError
+from synapse_core.families import (
+    ENCODE_IMAGE,
+    ComponentConfig,
+    ImageShape,
+    ImageTower,
+    build_image_tower,
+    encoder_layer,
+)
 from synapse_core.graph import FunctionBuilder, GraphBuilder, Tensor, WeightScope
 from synapse_core.hookspecs import Registry
 from synapse_core.ops import TensorType
 from synapse_model_lewm.config import Actions, Encoder, Head, LewmConfig, Predictor
-from synapse_model_lewm.tensors import CHANNELS
 
 # Of the norms without weights around a told layer, and of those with inside (module.py).
 BLOCK_EPS, INNER_EPS = 1e-6, 1e-5
-ENCODE, PREDICT = "encode_image", "predict"
-IMAGES, WINDOW = "images", "window"
+PREDICT, WINDOW = "predict", "window"
+CHANNELS = 3
 
 
 def build(builder: GraphBuilder, config: LewmConfig, registry: Registry) -> None:
     """Add both functions."""
     w = WeightScope(builder)
-    _check_size(builder, config.encoder)
-    g = builder.function(ENCODE)
-    side = config.encoder.image
-    pixels = g.input("pixels", TensorType(g.space(IMAGES), CHANNELS * side * side))
-    cls = encode(g, pixels, w / "encoder", config.encoder)  # (B, C)
+    g = builder.function(ENCODE_IMAGE)
+    cls = encode(g, w / "encoder", config.encoder, registry)  # (B, C)
     g.output("embedding", project(g, cls, w / "projector", config.projector))  # (B, D)
     g.output("pooled", cls)
     g = builder.function(PREDICT)
@@ -39,33 +42,28 @@ def build(builder: GraphBuilder, config: LewmConfig, registry: Registry) -> None
     g.output("prediction", project(g, x, w / "pred_proj", config.pred_proj))  # (T, D)
 
 
-def encode(g: FunctionBuilder, pixels: Tensor, w: WeightScope, config: Encoder) -> Tensor:
-    """Images to their CLS rows, normalised: (B, 3·side²) → (B, C).
+def encode(g: FunctionBuilder, w: WeightScope, config: Encoder, registry: Registry) -> Tensor:
+    """Add images and their CLS rows, normalised: (B, 3·side²) → (B, C).
 
     Source: Dosovitskiy et al. 2020, eq. 1-4.
     """
-    size = {"height": config.image, "width": config.image, "patch": config.patch}
-    x = g.op("patches", pixels, channels=CHANNELS, **size)
-    x = linear(g, x, w / "patches", config.width)
-    x = g.op("append_row", x, w.vector("cls", config.width), where="front")  # (B·(P+1), C)
-    x = Learned(context=x.type.space.multiple).build(g, x, w / "positions")
-    norm = LayerNorm(eps=config.eps)
-    attention = MultiHeadAttention(
+    side = config.image
+    layer = encoder_layer(
+        width=config.width,
         heads=config.heads,
-        head_dim=config.width // config.heads,
-        biases="qkvo",
-        mask="full",
-        source="call",
+        hidden=config.ffn,
+        eps=config.eps,
+        activation=config.activation,
     )
-    ffn = Gelu(hidden=config.ffn, activation=config.activation)
-    for number in range(config.layers):
-        layer = w / f"layers.{number}"
-        h = norm.build(g, x, layer / "attention_norm")
-        x = g.op("add", x, attention.build(g, h, layer / "attention"))
-        h = norm.build(g, x, layer / "ffn_norm")
-        x = g.op("add", x, ffn.build(g, h, layer / "ffn"))
-    cls = g.op("select_rows", x, None, row=0)  # (B, C)
-    return norm.build(g, cls, w / "norm")
+    tower = ImageTower(
+        image=ImageShape(channels=CHANNELS, height=side, width=side, patch=config.patch),
+        width=config.width,
+        layers=(layer,) * config.layers,
+        norm=ComponentConfig("norm", "layernorm", {"eps": config.eps}),
+    )
+    x = build_image_tower(g, w, tower, registry)
+    cls = g.op("select_rows", x, None, row=0)
+    return LayerNorm(eps=config.eps).build(g, cls, w / "norm")
 
 
 def project(g: FunctionBuilder, x: Tensor, w: WeightScope, config: Head | None) -> Tensor:
@@ -148,11 +146,3 @@ def _attend(g: FunctionBuilder, x: Tensor, w: WeightScope, config: Predictor) ->
     q, k, v = (g.linear(x, (w / p).matrix("weight", head_dim, config.hidden)) for p in "qkv")
     sizes = {"heads": 1, "kv_heads": 1, "head_dim": head_dim, "scale": head_dim**-0.5}
     return g.op("attention", q, k, v, None, mask="causal", **sizes)
-
-
-def _check_size(builder: GraphBuilder, config: Encoder) -> None:
-    asked = builder.image_size
-    if asked is not None and asked != (config.image, config.image):
-        raise UsageError(
-            f"image size {asked[0]}x{asked[1]}: this world model sees {config.image}x{config.image}"
-        )

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 import click
 import numpy as np
 
-from synapse_core.errors import FileError
 from synapse_core.files import write_whole
 
 if TYPE_CHECKING:
@@ -38,15 +37,9 @@ def model_options(command: Command) -> Command:
 
 
 def open_world(model: str, backend: str, slots: int = 1, **options: Any) -> WorldModel:
-    """Open a model for a verb and say on stderr where "auto" runs it.
-
-    Raises: FileError where there is none.
-    """
+    """Open a model for a verb and say on stderr where "auto" runs it."""
     from synapse_model_lewm.world_model import WorldModel
 
-    looks_like_a_path = "/" not in model or Path(model).is_absolute() or model.startswith(".")
-    if looks_like_a_path and not Path(model).exists() and Path(model).suffix:
-        raise FileError(model, "does not exist; name a model folder or a file of weights")
     world = WorldModel.open(model, backend=backend, slots=slots, **options)
     if backend == "auto":
         click.echo(f"backend: {world.model.backend}", err=True)

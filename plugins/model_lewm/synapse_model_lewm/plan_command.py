@@ -55,7 +55,6 @@ def plan(
     Actions, (horizon, A), are in the model's own action space. MODEL `lewm` is the small one that
     ships.
     """
-    from synapse_model_lewm.arrays import read_image
     from synapse_model_lewm.planning import Search
     from synapse_model_lewm.planning import plan as search_plan
 
@@ -72,8 +71,8 @@ def plan(
     options = {"format": format, "arith": arith, "threads": threads}
     slots = min(samples, MOST_SLOTS)
     with open_world(model, backend, slots, **options) as world:
-        ends = [read_image(path, world.side) for path in (start, goal)]
-        found = search_plan(world, *ends, search, progress=_progress())
+        ends = world.encode_images((start, goal))
+        found = search_plan(world, ends[0], ends[1], search, progress=_progress())
         used = world.model.backend
     if output is not None:
         save_array(output, found.actions)

@@ -53,7 +53,7 @@ def rollout(
     Of n images and T actions come T + 1 latents, float32 (T + 1, D): the images' own, then one a
     step, the one behind the last action included. MODEL `lewm` is the small one that ships.
     """
-    from synapse_model_lewm.arrays import check_frames, check_numbers, read_array, read_images
+    from synapse_model_lewm.arrays import check_frames, check_numbers, read_array
 
     if (frames is None) == (not images):
         raise UsageError("rollout: give --image, once or more, or --frames")
@@ -62,10 +62,10 @@ def rollout(
     with open_world(model, backend, **options) as world:
         check_numbers(given, world.actions, actions, "actions")
         if frames is None:
-            start = read_images(images, world.side)
+            start = world.encode_images(images)
         else:
-            start = check_frames(read_array(frames), frames)
-        latents = world.rollout(world.encode(start), given, actions)
+            start = world.encode(check_frames(read_array(frames), frames))
+        latents = world.rollout(start, given, actions)
         used = world.model.backend
     seen = len(start)
     if output is not None:

@@ -2,13 +2,8 @@
 
 from __future__ import annotations
 
-import math
+from synapse_core.families import Entry, Ignore, stacked
 
-import numpy as np
-
-from synapse_core.families import Entry, Ignore, Made, stacked
-
-CHANNELS = 3
 # In the order in which a layer's modulation has them: twice shift, scale and gate.
 MODULATIONS = tuple(
     f"modulation.{half}.{what}"
@@ -17,11 +12,6 @@ MODULATIONS = tuple(
 )
 VIT, OURS = "encoder.encoder.layer.{n}", "encoder.layers.{n}"
 LAYER, TOLD = "predictor.transformer.layers.{n}", "predictor.layers.{n}"
-
-
-def _patches_shape(rows: int, cols: int) -> tuple[int, ...]:
-    side = math.isqrt(cols // CHANNELS)
-    return (rows, CHANNELS, side, side)
 
 
 def _both(ours: str, theirs: str) -> dict[str, Entry]:
@@ -43,15 +33,9 @@ def _head(name: str) -> dict[str, Entry]:
 
 
 WEIGHTS: dict[str, Entry] = {
-    "encoder.patches.weight": Made(
-        tensor="encoder.embeddings.patch_embeddings.projection.weight",
-        make=np.asarray,
-        shape=_patches_shape,
-        moves=True,
-    ),
-    "encoder.patches.bias": "encoder.embeddings.patch_embeddings.projection.bias",
-    "encoder.cls": "encoder.embeddings.cls_token",
-    "encoder.positions.weight": "encoder.embeddings.position_embeddings",
+    **_both("encoder.patch", "encoder.embeddings.patch_embeddings.projection"),
+    "encoder.class": "encoder.embeddings.cls_token",
+    "encoder.positions": "encoder.embeddings.position_embeddings",
     **_both(f"{OURS}.attention_norm", f"{VIT}.layernorm_before"),
     **_both(f"{OURS}.attention.q", f"{VIT}.attention.attention.query"),
     **_both(f"{OURS}.attention.k", f"{VIT}.attention.attention.key"),
@@ -62,10 +46,7 @@ WEIGHTS: dict[str, Entry] = {
     **_both(f"{OURS}.ffn.down", f"{VIT}.output.dense"),
     **_both("encoder.norm", "encoder.layernorm"),
     **_head("projector"),
-    "actions.smooth.weight": Made(
-        tensor="action_encoder.patch_embed.weight", make=np.asarray, moves=True
-    ),
-    "actions.smooth.bias": "action_encoder.patch_embed.bias",
+    **_both("actions.smooth", "action_encoder.patch_embed"),
     **_both("actions.up", "action_encoder.embed.0"),
     **_both("actions.down", "action_encoder.embed.2"),
     "predictor.positions.weight": "predictor.pos_embedding",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -13,12 +13,14 @@ import numpy as np
 import synapse_core as synapse
 from synapse_core.backends import Loop, Unroller
 from synapse_core.errors import FileError, UsageError
-from synapse_core.families import Config
+from synapse_core.families import ENCODE_IMAGE, IMAGES, Config
+from synapse_core.generate import Preprocessor
+from synapse_core.images import check_pixels, preprocessing_of, read_image
 from synapse_core.ops import RowTable
 from synapse_core.program import Limits, functions_of, header_of
-from synapse_model_lewm.arrays import check_frames, check_numbers, check_pixels, normalise
+from synapse_model_lewm.arrays import check_frames, check_numbers
 from synapse_model_lewm.config import LewmConfig
-from synapse_model_lewm.graph import ENCODE, IMAGES, PREDICT, WINDOW
+from synapse_model_lewm.graph import CHANNELS, PREDICT, WINDOW
 
 IMAGES_AT_ONCE = 4
 PROGRAM = ".syn"
@@ -37,6 +39,7 @@ class WorldModel:
     config: LewmConfig
     images: int
     unroller: Unroller
+    preprocessor: Preprocessor
 
     @classmethod
     def open(
@@ -72,15 +75,18 @@ class WorldModel:
     @classmethod
     def _of(cls, model: synapse.Model) -> Self:
         functions = functions_of(model.program)
-        if not {ENCODE, PREDICT} <= set(functions) or model.built.family != "lewm":
+        if not {ENCODE_IMAGE, PREDICT} <= set(functions) or model.built.family != "lewm":
             there = ", ".join(functions)
             raise UsageError(f"{model.built.path} is no world model; its functions are {there}")
         config = LewmConfig.from_json(dict(model.config))
         loop = Loop(PREDICT, "latents", "prediction", config.predictor.frames)
         unroller = Unroller.open(model.session, model.program, loop)
         slots = int(header_of(model.program.image)["max_slots"])
-        images = min(functions[ENCODE].max_rows[IMAGES], slots)
-        return cls(model, config, images, unroller)
+        images = min(functions[ENCODE_IMAGE].max_rows[IMAGES], slots)
+        built, side = model.built, config.encoder.image
+        shape = (CHANNELS, side, side)
+        made = preprocessing_of(built.assets, model.config, built.path, shape, built.registry)
+        return cls(model, config, images, unroller, made)
 
     @property
     def side(self) -> int:
@@ -105,12 +111,16 @@ class WorldModel:
     def encode(self, frames: np.ndarray) -> np.ndarray:
         """Return the latents of frames: uint8 (T, 3, H, W) → float32 (T, D)."""
         frames = check_frames(np.asarray(frames))
-        return self._encode(len(frames), lambda part: normalise(frames[part], self.side))
+        return self._encode([np.moveaxis(frame, 0, 2) for frame in frames], self._pixels)
+
+    def encode_images(self, paths: Sequence[Path]) -> np.ndarray:
+        """Return the latents of picture files: float32 (T, D)."""
+        return self._encode(paths, lambda path: self._pixels(read_image(path), path))
 
     def encode_pixels(self, pixels: np.ndarray) -> np.ndarray:
         """Return the latents of normalised pixels: float32 (T, 3, side, side) → (T, D)."""
-        rows = check_pixels(np.asarray(pixels), self.side)
-        return self._encode(len(rows), lambda part: rows[part])
+        shape = (CHANNELS, self.side, self.side)
+        return self._encode(check_pixels(np.asarray(pixels), shape, "pixels"), np.atleast_2d)
 
     def predict(self, latents: np.ndarray, actions: np.ndarray) -> np.ndarray:
         """Return what follows each row of a window: (T, D), (T, A) → (T, D), T at most `window`."""
@@ -171,11 +181,19 @@ class WorldModel:
     ) -> None:
         self.close()
 
-    def _encode(self, count: int, rows_of: Callable[[slice], np.ndarray]) -> np.ndarray:
+    def _pixels(self, samples: np.ndarray, where: object = "frames") -> np.ndarray:
+        """Return a picture, uint8 (H, W, 3), as a row of pixels."""
+        try:
+            return self.preprocessor.rows(samples)
+        except UsageError as error:
+            raise FileError(where, str(error)) from None
+
+    def _encode(self, given: Sequence[Any], row_of: Callable[[Any], np.ndarray]) -> np.ndarray:
         made = []
-        for start in range(0, count, self.images):
-            pixels = rows_of(slice(start, start + self.images))
+        for start in range(0, len(given), self.images):
+            pixels = np.concatenate([row_of(one) for one in given[start : start + self.images]])
             table = RowTable(np.arange(len(pixels)), np.zeros(len(pixels), np.int64))
-            out = self.model.session.run(ENCODE, {"pixels": pixels}, {IMAGES: table})
+            inputs = {"pixels": pixels}
+            out = self.model.session.run(ENCODE_IMAGE, inputs, {IMAGES: table})
             made.append(out["embedding"])
         return np.concatenate(made)

@@ -150,8 +150,8 @@ def looks_ahead(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def fewer_layers(monkeypatch: pytest.MonkeyPatch) -> None:
-    def encode(g, pixels, w, config):
-        return plain(g, pixels, w, attrs.evolve(config, layers=config.layers // 2))
+    def encode(g, w, config, registry):
+        return plain(g, w, attrs.evolve(config, layers=config.layers // 2), registry)
 
     plain = own_graph.encode
     monkeypatch.setattr(own_graph, "encode", encode)

@@ -56,12 +56,10 @@ def read(family: Family, source: str, sample: CheckpointSample) -> Config:
 
 
 def architecture(source: str, metadata: Mapping[str, Any]) -> str:
-    """Return the architecture that metadata name, "" for a config.json that names none."""
+    """Return the architecture that metadata name."""
     if source == "gguf":
         return str(metadata["general.architecture"])
-    if "architectures" not in metadata:
-        return ""
-    return str(metadata["architectures"][0])
+    return str(metadata.get("architectures", [""])[0])
 
 
 def reads_back_only(family: Family, source: str) -> bool:
@@ -174,11 +172,12 @@ def weight_map_covers_the_graph(subject: Subject) -> None:
             if isinstance(entry, Part):
                 tensors[entry.tensor] = _zeros(entry.tensor, *_stacked_shape(entry, graph))
                 continue
-            shape: tuple[int, ...] = (weight.rows, weight.cols)
+            shape: tuple[int, ...] = weight.stored or (weight.rows, weight.cols)
             if isinstance(entry, Made):
                 shape, entry = entry.shape(*shape), entry.tensor
-            require(entry not in filled, f"tensor {entry!r} fills two weights of the graph")
-            filled.add(entry)
+            if weight.make is None:  # several may be made of one tensor
+                require(entry not in filled, f"tensor {entry!r} fills two weights of the graph")
+                filled.add(entry)
             tensors[entry] = _zeros(entry, *shape)
         checkpoint = Checkpoint(Path("sample"), source, sample.metadata, tensors, Path("sample"))
         try:

@@ -55,21 +55,22 @@ static int pool_check(const syn_op *op) {
     if (op->inputs != 1 || op->outputs != 1) return BAD_OPERANDS;
     if (!syn_is_tensor(x, x->cols)) return BAD_X;
     if (!syn_is_tensor(y, x->cols)) return BAD_OUTPUT;
-    return is_base_of(y, x) ? 0 : BAD_ROWS;
+    if (!is_base_of(y, x)) return BAD_ROWS;
+    return op->attributes[0] < x->multiple ? 0 : BAD_ROW;
 }
 
-/* x (n · multiple, C) → y (n, C): the mean of each group, summed from its first row on */
+/* x (n · multiple, C) → y (n, C): the mean of each group from row `first` on, summed in order */
 static void pool_run(const syn_op *op, const syn_call *call) {
     const syn_operand *x = &op->in[0];
-    uint32_t cols = x->cols, lo, hi;
+    uint32_t cols = x->cols, first = op->attributes[0], taken = x->multiple - first, lo, hi;
     syn_share(call, op->out[0].rows, &lo, &hi);
     for (uint32_t i = lo; i < hi; i++) {
-        const float *row = input(op) + (size_t)i * x->multiple * cols;
+        const float *row = input(op) + ((size_t)i * x->multiple + first) * cols;
         float *y = output(op) + (size_t)i * cols;
         copy(y, row, cols);
-        for (uint32_t k = 1; k < x->multiple; k++)
+        for (uint32_t k = 1; k < taken; k++)
             for (uint32_t c = 0; c < cols; c++) y[c] += row[(size_t)k * cols + c];
-        for (uint32_t c = 0; c < cols; c++) y[c] = y[c] / (float)x->multiple;
+        for (uint32_t c = 0; c < cols; c++) y[c] = y[c] / (float)taken;
     }
 }
 

@@ -6,6 +6,7 @@ from synapse_core.api.images import ImageModel, Label, label_of
 from synapse_core.api.memory import Memory, estimate
 from synapse_core.api.model import Model, load
 from synapse_core.api.outside import LlamaCpp, Transformers
+from synapse_core.api.outside_images import TransformersImages
 from synapse_core.api.perplexity import Perplexity, perplexity
 from synapse_core.api.requantize import Copy, requantize
 from synapse_core.api.source import default_model, open_checkpoint
@@ -20,19 +21,28 @@ from synapse_core.api.verify import (
     rounds,
     verify,
 )
+from synapse_core.api.verify_images import (
+    ImageReference,
+    ModelOfImages,
+    probe_pixels,
+    verify_images,
+)
 
 __all__ = [
     "Agreement",
     "Built",
     "Copy",
     "ImageModel",
+    "ImageReference",
     "Label",
     "LlamaCpp",
     "Memory",
     "Model",
+    "ModelOfImages",
     "Perplexity",
     "Reference",
     "Transformers",
+    "TransformersImages",
     "build",
     "choose_backend",
     "compare",
@@ -45,10 +55,12 @@ __all__ = [
     "load",
     "open_checkpoint",
     "perplexity",
+    "probe_pixels",
     "probe_tokens",
     "reencodes",
     "requantize",
     "rounds",
     "tokenizer_of",
     "verify",
+    "verify_images",
 ]

@@ -18,6 +18,7 @@ from synapse_core.api.images import DIRECTION, LOGITS, QUERY, ImageModel, Label,
 from synapse_core.api.source import default_model, shipped_model
 from synapse_core.backends import Session
 from synapse_core.errors import UsageError
+from synapse_core.families import ENCODE_IMAGE
 from synapse_core.generate import (
     PREFILL_TOKENS,
     SINKS,
@@ -38,10 +39,11 @@ from synapse_core.generate import (
     make_sampler,
     prompt_ids,
 )
+from synapse_core.generate.decoder import FORWARD
 from synapse_core.graph import Graph
 from synapse_core.hookspecs import Registry
 from synapse_core.plugins import default_host
-from synapse_core.program import Limits, Program, header_of
+from synapse_core.program import Limits, Program, functions_of, header_of
 
 DEFAULT_TOKENS = 256
 
@@ -144,6 +146,7 @@ class Model:
 
         Raises: UsageError; FileError when messages are given and the chat template fails.
         """
+        decoder = self.decoder
         if messages is not None and prompt:
             raise UsageError("give a prompt or messages, not both")
         if messages is not None:
@@ -155,7 +158,7 @@ class Model:
             ids = list(prompt)
         textual = isinstance(prompt, str) or has_tokenizer(self.built.assets)
         return Generation(
-            self.decoder,
+            decoder,
             sampler or make_sampler(temperature, top_k, top_p, seed, min_p),
             ids,
             max_tokens,
@@ -219,6 +222,12 @@ class Model:
         if schema is not None:
             return Guide.json_schema(schema, self.tokenizer, vocabulary)
         return None if grammar is None else Guide.grammar(grammar, self.tokenizer, vocabulary)
+
+    @property
+    def takes_images(self) -> bool:
+        """Whether it has a function of images, and none of text to go on with."""
+        functions = functions_of(self.program)
+        return ENCODE_IMAGE in functions and FORWARD not in functions
 
     @property
     def images(self) -> ImageModel:

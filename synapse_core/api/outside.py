@@ -34,8 +34,8 @@ class Transformers:
 
     def __attrs_post_init__(self) -> None:
         needs = "pip install torch 'transformers>=4.51'"
-        self._torch = _imported("torch", "transformers", needs)
-        transformers = _imported("transformers", "transformers", needs)
+        self._torch = imported("torch", "transformers", needs)
+        transformers = imported("transformers", "transformers", needs)
         if not (self.path / "config.json").is_file():
             raise UsageError(f"{self.path}: transformers reads a folder with config.json only")
         transformers.utils.logging.set_verbosity_error()
@@ -82,7 +82,7 @@ class LlamaCpp:
     _package: Any = attrs.field(default=None, init=False)
 
     def __attrs_post_init__(self) -> None:
-        self._package = _imported("llama_cpp", "llama.cpp", "pip install llama-cpp-python")
+        self._package = imported("llama_cpp", "llama.cpp", "pip install llama-cpp-python")
         if self.path.suffix != ".gguf":
             raise UsageError(f"{self.path}: llama.cpp reads .gguf files only")
 
@@ -111,7 +111,11 @@ class LlamaCpp:
         return rows
 
 
-def _imported(module: str, what: str, needs: str) -> ModuleType:
+def imported(module: str, what: str, needs: str) -> ModuleType:
+    """Import a package of the user's.
+
+    Raises: Unavailable saying what to install.
+    """
     import importlib
 
     try:

@@ -12,7 +12,7 @@ import attrs
 import numpy as np
 
 from synapse_core.errors import UsageError
-from synapse_core.families import Family, ignored_tensors, made_tensors
+from synapse_core.families import Family, flattened, ignored_tensors, made_tensors
 from synapse_core.formats import CORE_FORMATS, Formats
 from synapse_core.graph import Graph, Weight
 from synapse_core.loaders import Checkpoint, FileTensor
@@ -119,6 +119,8 @@ def _plan_tensor(
         return Requantized(tensor, names, first, tensor.format)
     given = given_format(first, held[0], formats).name
     bare = first.partition("@")[0]
+    if given not in FLOATS:  # blocks go along a row, which a convolution's last axis is not
+        tensor = flattened(held[0], tensor)
     return Requantized(tensor, names, bare, given, formats=formats)
 
 

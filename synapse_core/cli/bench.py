@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from synapse_core import __version__
+from synapse_core.cli.bench_images import image_sizes, measure_images
+from synapse_core.cli.image_options import parse_size, size_options
 from synapse_core.cli.options import backend_options, format_options, model_argument, open_model
 from synapse_core.cli.output import json_option, print_json, print_table
 from synapse_core.cli.peak import peak_rss_bytes
@@ -19,8 +21,6 @@ from synapse_core.errors import UsageError
 
 if TYPE_CHECKING:
     from synapse_core.api import Model
-
-MEASURED = ("prefill_tok_s", "decode_tok_s", "load_s")
 
 
 @click.command("bench")
@@ -48,6 +48,7 @@ MEASURED = ("prefill_tok_s", "decode_tok_s", "load_s")
     show_default=True,
     help="Take the median of so many runs.",
 )
+@size_options
 @backend_options
 @format_options
 @json_option
@@ -56,6 +57,8 @@ def bench(
     prompt_tokens: int,
     count: int,
     repeats: int,
+    size: str | None,
+    batch: int | None,
     backend: str,
     threads: int | None,
     as_json: bool,
@@ -64,22 +67,27 @@ def bench(
     """Measure loading, prefill and decoding of MODEL: medians over the repeats, measured here.
 
     Every repeat loads the model anew; files that were just read come from the system's cache.
+    Of a model of images encoding is measured, of one image and of --batch in a call.
     Decoding starts behind the prefilled tokens. Spread is from the least to the most of the
     repeats. Peak memory is the whole process's over all repeats, Python included.
     """
+    images = {"image_size": parse_size(size), "images": batch}
     runs: list[dict[str, float]] = []
     sizes: dict[str, Any] = {}
     for _ in range(repeats):
         begun = time.perf_counter()
-        loaded = open_model(model, backend, threads=threads, output_rows=1, **options)
+        loaded = open_model(model, backend, threads=threads, output_rows=1, **images, **options)
         load_s = time.perf_counter() - begun
         backend = loaded.backend  # said once
         with loaded:
-            sizes = sizes_of(loaded, prompt_tokens, count)
-            speeds = measure(loaded, sizes["prompt_tokens"], sizes["tokens"])
-            sizes["kv_pages"] = [counts.as_dict() for counts in loaded.session.page_counts()]
+            if loaded.takes_images:
+                sizes, speeds = image_sizes(loaded), measure_images(loaded)
+            else:
+                sizes = sizes_of(loaded, prompt_tokens, count)
+                speeds = measure(loaded, sizes["prompt_tokens"], sizes["tokens"])
+                sizes["kv_pages"] = [counts.as_dict() for counts in loaded.session.page_counts()]
         runs.append(speeds | {"load_s": load_s})
-    medians = {key: statistics.median(run[key] for run in runs) for key in MEASURED}
+    medians = {key: statistics.median(run[key] for run in runs) for key in runs[0]}
     spread = {
         key: [min(run[key] for run in runs), max(run[key] for run in runs)] for key in medians
     }
@@ -102,10 +110,10 @@ def bench(
         print_json(report)
         return
     stated = {
-        key: report[key] for key in report if key not in (*MEASURED, "kv_pages", "spread", "runs")
+        key: report[key] for key in report if key not in (*medians, "kv_pages", "spread", "runs")
     }
     print_table(["what", "value"], [[key, value] for key, value in stated.items()])
-    rows = [[key, *(f"{v:.4g}" for v in (medians[key], *spread[key]))] for key in MEASURED]
+    rows = [[key, *(f"{v:.4g}" for v in (medians[key], *spread[key]))] for key in medians]
     print_table(["measured", "median", "least", "most"], rows)
 
 

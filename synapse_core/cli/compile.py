@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from synapse_core.cli.image_options import parse_size, size_options
 from synapse_core.cli.options import format_options, model_argument, tokenizer_option
 from synapse_core.cli.output import json_option, print_json, print_table
 from synapse_core.errors import FileError, UsageError
@@ -46,6 +47,7 @@ if TYPE_CHECKING:
     show_default=True,
     help="Positions with logits in one call.",
 )
+@size_options
 @click.option("--target", help="A target that a plugin provides, by name: -o is a new folder.")
 @tokenizer_option
 @format_options
@@ -57,6 +59,8 @@ def compile(
     slots: int,
     rows: int,
     output_rows: int,
+    size: str | None,
+    batch: int | None,
     format: str | None,
     arith: str | None,
     kv: str | None,
@@ -95,6 +99,8 @@ def compile(
         slots=slots,
         rows=rows,
         output_rows=output_rows,
+        images=batch,
+        image_size=parse_size(size),
         apart=format is not None,
         tokenizer=tokenizer,
         complete=True,
@@ -103,7 +109,7 @@ def compile(
         write_program(built.program, output)
     else:
         exporter.export(built.executable(), str(output))
-    size = bytes_of(output)
+    written = bytes_of(output)
     if REFUSED in built.assets:
         click.echo(f"written without a tokenizer: {text_of(built.assets, REFUSED)}", err=True)
     choices = [
@@ -111,7 +117,7 @@ def compile(
         for c in built.choices
     ]
     if as_json:
-        print_json({"output": str(output), "bytes": size, "weights": choices})
+        print_json({"output": str(output), "bytes": written, "weights": choices})
         return
     fallen = [c for c in choices if c["asked"] != c["given"]]
     shown = choices if verbose else fallen
@@ -120,7 +126,7 @@ def compile(
             ["weight", "asked", "held in", "bytes", "relative error"],
             [[c["weight"], c["asked"], c["given"], c["bytes"], f"{c['error']:.2g}"] for c in shown],
         )
-    click.echo(f"{output}: {size:,} bytes", err=True)
+    click.echo(f"{output}: {written:,} bytes", err=True)
 
 
 def find_target(name: str, output: Path, registry: Registry) -> Target:

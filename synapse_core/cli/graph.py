@@ -6,6 +6,7 @@ from pathlib import Path
 
 import click
 
+from synapse_core.cli.image_options import parse_size
 from synapse_core.cli.options import model_argument
 from synapse_core.cli.output import json_option, print_json
 from synapse_core.errors import UsageError
@@ -20,6 +21,7 @@ STYLES = ("text", "dot", "svg")
 @click.option("--style", type=click.Choice(STYLES), default="text", help="How to write it.")
 @click.option("--format", "weight_format", metavar="F", help="Hold the matrices in this format.")
 @click.option("--ctx", "context", type=int, help="Positions that the graph is built for.")
+@click.option("--size", metavar="N|HxW", help="Height and width of images.")
 @click.option("-o", "--output", type=click.Path(path_type=Path), help="Write to this file.")
 @json_option
 def graph(
@@ -29,6 +31,7 @@ def graph(
     style: str,
     weight_format: str | None,
     context: int | None,
+    size: str | None,
     output: Path | None,
     as_json: bool,
 ) -> None:
@@ -37,7 +40,7 @@ def graph(
     from synapse_core.files import write_whole
     from synapse_core.passes import as_diff, as_dot, as_svg, as_text
 
-    found = graph_stages(model, format=weight_format, context=context)
+    found = graph_stages(model, format=weight_format, context=context, image_size=parse_size(size))
     names = list(found)
     stage = stage or names[-1]
     if stage not in found:

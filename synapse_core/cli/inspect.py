@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from synapse_core.cli.image_options import parse_size, size_options
 from synapse_core.cli.options import format_options, model_argument
 from synapse_core.cli.output import json_option, print_json, print_table
 
@@ -22,11 +23,14 @@ MOST_LISTED = 8
 @click.command("inspect")
 @model_argument(required=False)
 @click.option("--memory", is_flag=True, help="What running it would need, in bytes.")
+@size_options
 @format_options
 @json_option
 def inspect(
     model: Path | None,
     memory: bool,
+    size: str | None,
+    batch: int | None,
     format: str | None,
     arith: str | None,
     kv: str | None,
@@ -44,7 +48,15 @@ def inspect(
     from synapse_core.plugins import default_host
 
     host = default_host()
-    built = build(model or default_model(host), host, arith=arith, kv=kv, context=context)
+    built = build(
+        model or default_model(host),
+        host,
+        arith=arith,
+        kv=kv,
+        context=context,
+        images=batch,
+        image_size=parse_size(size),
+    )
     report = describe(built)
     backend = choose_backend("auto", host)
     plan = plan_for(format, built.definition.keeps if built.definition else ())

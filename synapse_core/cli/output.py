@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -18,6 +19,11 @@ json_option: Callable[[Any], Any] = click.option(
 def print_json(content: Mapping[str, Any]) -> None:
     """Print one object with the schema's number."""
     click.echo(json.dumps({"schema": SCHEMA, **content}, indent=1))
+
+
+def finite(value: Any) -> Any:
+    """Return a value that JSON has: no number that is none."""
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def print_table(columns: Sequence[str], rows: Sequence[Sequence[object]], title: str = "") -> None:

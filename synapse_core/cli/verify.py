@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator
 from contextlib import contextmanager
 from itertools import islice
@@ -12,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import attrs
 import click
 
+from synapse_core.cli.image_options import parse_size, pixels_option, size_options
 from synapse_core.cli.logits import parse_ids
 from synapse_core.cli.options import (
     format_options,
@@ -19,7 +19,8 @@ from synapse_core.cli.options import (
     open_model,
     tokenizer_option,
 )
-from synapse_core.cli.output import json_option, print_json, print_table
+from synapse_core.cli.output import finite, json_option, print_json, print_table
+from synapse_core.cli.verify_images import verify_model_of_images
 from synapse_core.errors import CheckFailed, UsageError
 
 if TYPE_CHECKING:
@@ -54,6 +55,8 @@ MOST_CHARACTERS = 1 << 16
     type=click.Path(path_type=Path),
     help=f"On the beginning of a text file, at most {MOST_TEXT_TOKENS} tokens.",
 )
+@pixels_option
+@size_options
 @click.option("--integrity", is_flag=True, help="Check a .syn file's SHA-256 digests instead.")
 @click.option(
     "--tolerance", type=click.FloatRange(min=0), help="Largest error, in deviations of the logits."
@@ -70,6 +73,9 @@ def verify(
     original: Path | None,
     tokens: str | None,
     text: Path | None,
+    pixels: Path | None,
+    size: str | None,
+    batch: int | None,
     integrity: bool,
     tolerance: float | None,
     seed: int,
@@ -86,7 +92,7 @@ def verify(
     as stored. transformers reads a folder in float32, llama.cpp a GGUF file. They must agree to
     2e-4 standard deviations of the logits everywhere; where one side rounds weights, activations,
     keys or values, to 5 % rms. Beyond that the exit code is 1. Keys and values are f32 unless --kv
-    says otherwise.
+    says otherwise. Of a model of images every output is compared, on seeded or given pixels.
     """
     if integrity:
         _verify_file(model, as_json)
@@ -100,26 +106,34 @@ def verify(
         raise UsageError("--tokens and --text exclude each other")
     ids = None if tokens is None else parse_ids(tokens)
     model = model or default_model(default_host())
-    options = {"format": format, "arith": arith, "kv": kv, "context": context}
+    options: dict[str, Any] = {"format": format, "arith": arith, "kv": kv, "context": context}
     if kv is None and not is_program(model):
         options["kv"] = "f32"
-    with (
-        _reference(against, model, original, options) as reference,
-        open_model(model, backend, threads=threads, tokenizer=tokenizer, **options) as tested,
-    ):
-        rounded = against == LLAMA_CPP or rounds(tested)
-        if against != NUMPY or original is not None:
-            rounded = rounded or reencodes(tested, original or model, default_host())
-        if text is not None:
-            ids = _beginning(tested, text)
-        found = measure(
-            tested, reference, tokens=ids, tolerance=tolerance, rounded=rounded, seed=seed
-        )
+    options |= {"image_size": parse_size(size), "images": batch}
+    with open_model(model, backend, threads=threads, tokenizer=tokenizer, **options) as tested:
+        if tested.takes_images:
+            if ids is not None or text is not None:
+                raise UsageError("this model takes images: give --pixels, not tokens or a text")
+            verify_model_of_images(
+                tested, model, against, original, pixels, seed, tolerance, options, as_json
+            )
+            return
+        if pixels is not None:
+            raise UsageError(f"{model} takes no images: give --tokens or --text")
+        with _reference(against, model, original, options) as reference:
+            rounded = against == LLAMA_CPP or rounds(tested)
+            if against != NUMPY or original is not None:
+                rounded = rounded or reencodes(tested, original or model, default_host())
+            if text is not None:
+                ids = _beginning(tested, text)
+            found = measure(
+                tested, reference, tokens=ids, tolerance=tolerance, rounded=rounded, seed=seed
+            )
     report: dict[str, Any] = {"model": str(model), "backend": tested.backend, "against": against}
     report |= {"original": str(original or model)}
     report |= attrs.asdict(found) | {"holds": found.holds}
     if as_json:
-        print_json({key: _finite(value) for key, value in report.items()})
+        print_json({key: finite(value) for key, value in report.items()})
     else:
         rows = [[key, f"{v:.3g}" if isinstance(v, float) else v] for key, v in report.items()]
         print_table(["what", "value"], rows)
@@ -156,11 +170,6 @@ def _beginning(model: Model, text: Path) -> list[int]:
 
     most = min(MOST_TEXT_TOKENS, model.decoder.ports.positions)
     return list(islice(TextTokens(text, model.tokenizer, MOST_CHARACTERS), most))
-
-
-def _finite(value: Any) -> Any:
-    """Return a value that JSON has: no number that is none."""
-    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def _verify_file(model: Path | None, as_json: bool) -> None:

@@ -1,6 +1,12 @@
 """Families: from a checkpoint to a graph with weights, without computing anything."""
 
-from synapse_core.families.bind import bind_weights, ignored_tensors, made_tensors, map_entry
+from synapse_core.families.bind import (
+    bind_weights,
+    flattened,
+    ignored_tensors,
+    made_tensors,
+    map_entry,
+)
 from synapse_core.families.choose import choose_family
 from synapse_core.families.config import ComponentConfig, LayerConfig, ModelConfig, SublayerConfig
 from synapse_core.families.contract import (
@@ -72,6 +78,7 @@ __all__ = [
     "build_token_stack",
     "choose_family",
     "encoder_layer",
+    "flattened",
     "ignored_tensors",
     "image_input",
     "interpolate_positions",

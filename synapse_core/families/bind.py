@@ -144,7 +144,7 @@ def _source_of(weight: Weight, tensor: FileTensor, entry: Entry, formats: Format
         return _reshaped(weight, weight.stored, weight.make, tensor, entry, formats)
     if isinstance(entry, Made):
         return _made_of(weight, tensor, entry, formats)
-    tensor = _flat(weight, tensor)
+    tensor = flattened(weight, tensor)
     _check(weight, tensor, formats)
     return tensor
 
@@ -178,7 +178,7 @@ def _reshaped(
     return made
 
 
-def _flat(weight: Weight, tensor: FileTensor) -> FileTensor:
+def flattened(weight: Weight, tensor: FileTensor) -> FileTensor:
     """Return a convolution's weight (N, C, h, w) as the matrix (N, C·h·w) that it is in memory.
 
     Only of floats: a row of blocks is as long as the last axis.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import attrs
@@ -9,8 +10,9 @@ import attrs
 from synapse_core.errors import UsageError
 from synapse_core.families.config import ComponentConfig, LayerConfig, SublayerConfig
 from synapse_core.families.fields import MOST_LAYERS, MOST_WIDTH, Fields
+from synapse_core.families.position_grid import interpolate_positions
 from synapse_core.families.stack import build_layers, make_component
-from synapse_core.graph import FunctionBuilder, Tensor, WeightScope
+from synapse_core.graph import FunctionBuilder, Tensor, WeightRef, WeightScope
 from synapse_core.hookspecs import Registry
 from synapse_core.ops import TensorType
 
@@ -85,7 +87,8 @@ class ImageTower:
     """An image encoder: patches · W, a class row before them, positions, residual sublayers.
 
     `image` is what it was trained on. `first_norm` stands before the layers, `norm` behind them; it
-    is the caller's to build, since some norm all rows and some the class row only.
+    is the caller's to build, since some norm all rows and some the class row only. `antialias`: how
+    the table of positions is stretched to images of another size.
     """
 
     image: ImageShape
@@ -94,6 +97,7 @@ class ImageTower:
     norm: ComponentConfig
     first_norm: ComponentConfig | None = None
     patch_bias: bool = True
+    antialias: bool = False
 
     def to_json(self) -> dict[str, Any]:
         """Return it as plain JSON."""
@@ -104,6 +108,7 @@ class ImageTower:
             "norm": self.norm.to_json(),
             "first_norm": self.first_norm.to_json() if self.first_norm else None,
             "patch_bias": self.patch_bias,
+            "antialias": self.antialias,
         }
 
     @classmethod
@@ -123,6 +128,7 @@ class ImageTower:
             norm=ComponentConfig.from_json(fields.object("norm"), "norm"),
             first_norm=ComponentConfig.from_json(first, "norm") if first else None,
             patch_bias=fields.flag("patch_bias"),
+            antialias=fields.flag("antialias"),
         )
 
 
@@ -137,7 +143,7 @@ def build_image_tower(
     """Add an image tower at the graph's image size, up to its last norm.
 
     Weights: `patch.weight` (C × channels·patch·patch), `patch.bias`, `class`, `positions`
-    (1 + patches × C), `first_norm`, `layers.<n>`.
+    (1 + patches × C; of the trained size in the file), `first_norm`, `layers.<n>`.
 
     Shapes: pixels (B, channels·H·W) → (B · (1 + patches), C).
     """
@@ -154,11 +160,29 @@ def build_image_tower(
     bias = w.vector("patch.bias", tower.width) if tower.patch_bias else None
     x = g.linear(x, w.matrix("patch.weight", tower.width, x.type.cols), bias)  # (B·patches, C)
     x = g.op("append_row", x, w.vector("class", tower.width), where="front")
-    table = w.matrix("positions", 1 + image.patches, tower.width)
-    x = g.op("add_positions", x, table)
+    x = g.op("add_positions", x, _positions(w, tower, image))
     if tower.first_norm is not None:
         x = make_component(registry, tower.first_norm).build(g, x, w / "first_norm")
     return build_layers(g, x, w, tower.layers, registry)
+
+
+def _positions(w: WeightScope, tower: ImageTower, image: ImageShape) -> WeightRef:
+    """Declare the table of positions, stretched where images are not of the trained size."""
+    trained = tower.image
+    if image == trained:
+        return w.matrix("positions", 1 + trained.patches, tower.width)
+    return w.made(
+        "positions",
+        1 + image.patches,
+        tower.width,
+        stored=(1 + trained.patches, tower.width),
+        make=partial(
+            interpolate_positions,
+            grid=trained.grid,
+            asked=image.grid,
+            antialias=tower.antialias,
+        ),
+    )
 
 
 def encoder_layer(

@@ -10,7 +10,7 @@ import attrs
 from synapse_core.errors import UsageError
 from synapse_core.families import ENCODE_IMAGE, PIXELS
 from synapse_core.ops import I32, unpack_attributes
-from synapse_core.ops import PATCHES as PATCHES_OP
+from synapse_core.ops.rows import PATCHES
 from synapse_core.program import FunctionTable, Program, Tables, functions_of, header_of
 
 ENCODE_TEXT = "encode_text"
@@ -83,8 +83,8 @@ def _shape_of(function: FunctionTable, program: Program, cols: int) -> tuple[int
     """
     kernels = Tables.of(program.image, program.path or "program").kernel_names()
     for record in function.ops:
-        if kernels[int(record["kernel"])] == PATCHES_OP.name:
-            options = unpack_attributes(PATCHES_OP, record["attributes"])
+        if kernels[int(record["kernel"])] == PATCHES.name:
+            options = unpack_attributes(PATCHES, record["attributes"])
             channels, height, width = (int(options[n]) for n in ("channels", "height", "width"))
             if channels * height * width == cols:
                 return channels, height, width

@@ -12,6 +12,8 @@ import pytest
 
 from synapse_core.authoring.create import render
 from synapse_core.authoring.kinds import STARTS
+from synapse_core.families import Family, ImageShape, image_input
+from synapse_core.graph import WeightScope
 from synapse_core.hookspecs import KINDS
 from synapse_core.ops import Op, TensorType
 from synapse_core.plugins import default_host
@@ -26,6 +28,7 @@ ELSEWHERE = {
     "rows are independent": ("ffn", "norm"),
     "natively equals numpy": ("attention", "ffn", "norm", "position"),
     "claims no other family s models": ("model",),
+    "images alone equal images together": ("model",),
 }
 
 
@@ -126,6 +129,31 @@ LEAK = Op("test.leak", "x + the mean over all rows", _alike, _leak)
 class Leaky:
     def build(self, g: Any, x: Any, w: Any) -> Any:
         return g.op("test.leak", x)
+
+
+def _leaky_family(leaks: bool) -> Family:
+    """Return a family of one product over pixels, and what its images are told of each other."""
+
+    def build(builder: Any, config: Any, registry: Any) -> None:
+        g = builder.function("encode_image")
+        shape = ImageShape(channels=3, height=4, width=4, patch=2)
+        x = image_input(g, shape)
+        x = g.op("test.leak", x) if leaks else x
+        x = g.linear(x, WeightScope(builder).matrix("head.weight", 5, shape.cols))
+        g.output("logits", x)
+
+    toy = default_host().get("model", "llama")
+    return attrs.evolve(toy, name="toy", build=build)
+
+
+@pytest.mark.parametrize("leaks", [False, True])
+def test_a_family_whose_images_see_each_other_is_found(leaks: bool) -> None:
+    from synapse_model_decoder.samples import LLAMA
+
+    subject = Subject("model", "toy", _leaky_family(leaks), Other("op", LEAK.name, LEAK), LLAMA)
+    finding = find(subject, "images alone equal images together")
+    assert finding.state == ("failed" if leaks else "ok"), finding
+    assert ("'logits' of images together and of each alone differ" in finding.reason) == leaks
 
 
 @pytest.mark.parametrize(

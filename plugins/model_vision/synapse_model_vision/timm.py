@@ -73,6 +73,7 @@ def read_timm(read: Fields) -> VisionConfig:
             width=width,
             layers=_layers(read, width, heads),
             norm=ComponentConfig("norm", "layernorm", {"eps": EPS}),
+            antialias=True,
         ),
         classes=classes,
         labels=labels,

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -14,9 +13,7 @@ import numpy as np
 from synapse_core.backends import NumpyBackend
 from synapse_core.errors import FileError, PluginConflict, PluginError, SynapseError
 from synapse_core.families import (
-    Config,
     Family,
-    Fields,
     Made,
     Part,
     bind_weights,
@@ -31,35 +28,12 @@ from synapse_core.program import Limits
 from synapse_core.testing.agreement import MODEL_TOLERANCE
 from synapse_core.testing.case import Case, fill_weights, rows
 from synapse_core.testing.contracts.contract import Contract, Skipped, Subject, contract, require
+from synapse_core.testing.contracts.model_images import images_alone_equal_images_together
+from synapse_core.testing.contracts.model_samples import architecture, read, samples
 from synapse_core.testing.sample import CheckpointSample
 
 # What may stand in a config.json in the place of anything.
 NONSENSE: tuple[Any, ...] = (None, -1, 0, 1.5, 10**30, "x", [], {}, True, [None], {"x": []})
-
-
-def samples(subject: Subject) -> Iterator[tuple[str, CheckpointSample]]:
-    """Yield source and sample of each.
-
-    Raises: Skipped when there is none.
-    """
-    found: Mapping[str, Mapping[str, Any] | CheckpointSample] = subject.needs_sample()
-    for source in subject.thing.config:
-        if source not in found:
-            raise Skipped(f"the sample has no metadata of {source!r}")
-        sample = found[source]
-        yield source, sample if isinstance(sample, CheckpointSample) else CheckpointSample(sample)
-
-
-def read(family: Family, source: str, sample: CheckpointSample) -> Config:
-    """Return the config of a sample."""
-    return family.config[source](Fields("config.json", sample.metadata, tensors=sample.opened()))
-
-
-def architecture(source: str, metadata: Mapping[str, Any]) -> str:
-    """Return the architecture that metadata name."""
-    if source == "gguf":
-        return str(metadata["general.architecture"])
-    return str(metadata.get("architectures", [""])[0])
 
 
 def reads_back_only(family: Family, source: str) -> bool:
@@ -245,5 +219,6 @@ CONTRACTS: dict[str, tuple[Contract, ...]] = {
         refuses_a_bad_config_by_key,
         weight_map_covers_the_graph,
         runs_in_chunks_as_in_one_call,
+        images_alone_equal_images_together,
     )
 }

@@ -1,0 +1,92 @@
+"""`synapse verify` of a model of images."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import attrs
+
+from synapse_core.cli.image_options import given_pixels
+from synapse_core.cli.options import open_model
+from synapse_core.cli.output import finite, print_json, print_table
+from synapse_core.errors import CheckFailed, UsageError
+
+if TYPE_CHECKING:
+    from synapse_core.api import Agreement, Model
+
+NUMPY, TRANSFORMERS = "numpy", "transformers"
+# Of classes only: features have no likeliest column.
+OF_LOGITS = ("top1", "kl")
+
+
+def verify_model_of_images(
+    tested: Model,
+    model: Path,
+    against: str,
+    original: Path | None,
+    pixels: Path | None,
+    seed: int,
+    tolerance: float | None,
+    options: dict[str, Any],
+    as_json: bool,
+) -> None:
+    """Compare every output of `encode_image`, print the table, fail where one does not agree.
+
+    Raises: CheckFailed; UsageError for a reference that does not run images.
+    """
+    from synapse_core.api import (
+        ModelOfImages,
+        TransformersImages,
+        reencodes,
+        rounds,
+        verify_images,
+    )
+    from synapse_core.api.source import is_program
+    from synapse_core.plugins import default_host
+
+    given = given_pixels(tested, pixels)
+    rounded = rounds(tested)
+    if against != NUMPY or original is not None:
+        rounded = rounded or reencodes(tested, original or model, default_host())
+    checked: dict[str, Any] = {
+        "pixels": given,
+        "rounded": rounded,
+        "tolerance": tolerance,
+        "seed": seed,
+    }
+    if against == TRANSFORMERS:
+        found = verify_images(tested, TransformersImages(original or model), **checked)
+    elif against == NUMPY:
+        if original is not None:
+            options = {} if is_program(original) else {"image_size": options.get("image_size")}
+        with open_model(original or model, NUMPY, **options) as reference:
+            found = verify_images(tested, ModelOfImages(reference), **checked)
+    else:
+        raise UsageError(f"--against {against}: it runs no images; use numpy or transformers")
+    report: dict[str, Any] = {"model": str(model), "backend": tested.backend, "against": against}
+    report |= {"original": str(original or model)}
+    rows = [{"output": name, **_plain(name, one)} for name, one in found.items()]
+    if as_json:
+        print_json(report | {"outputs": rows, "holds": all(row["holds"] for row in rows)})
+    else:
+        shown = ("output", "max_error", "rms_error", "tolerance", "measure", "holds")
+        print_table(shown, [[_cell(row[key]) for key in shown] for row in rows])
+    for name, one in found.items():
+        if not one.holds:
+            raise CheckFailed(
+                f"backend {tested.backend!r} against {against}: {one.measure} error {one.error:.3g}"
+                f" of a deviation in {name!r}; the tolerance is {one.tolerance:.3g}"
+            )
+
+
+def _plain(name: str, found: Agreement) -> dict[str, Any]:
+    numbers = {key: finite(value) for key, value in attrs.asdict(found).items()}
+    if name != "logits":
+        numbers = {key: value for key, value in numbers.items() if key not in OF_LOGITS}
+    numbers["rows"] = numbers.pop("tokens")
+    return numbers | {"holds": found.holds}
+
+
+def _cell(value: object) -> object:
+    return f"{value:.3g}" if isinstance(value, float) else value

@@ -45,6 +45,7 @@ TRIAL, TRIAL_SEARCH = range(1000, 1008), Search(samples=100, elites=10, iteratio
 @click.option("--hold", default=0.3, help="Share of the steps before the rate falls.")
 @click.option("--size", default=128, help="Windows a step.")
 @click.option("--weight", default=0.09, help="Weight of SIGReg.")
+@click.option("--share", default=0.5, help="Share of windows that are of pushing.")
 @click.option("--latent", default=32, help="Width of a latent.")
 @click.option("--from", "first", type=click.Path(path_type=Path), help="Go on from this model.")
 @click.option("--resume", is_flag=True, help="Go on where OUT was interrupted.")
@@ -58,6 +59,7 @@ def train(
     hold: float,
     size: int,
     weight: float,
+    share: float,
     latent: int,
     first: Path | None,
     resume: bool,
@@ -82,7 +84,7 @@ def train(
     for step in range(begin, steps):
         for group in optimiser.param_groups:
             group["lr"] = rate * schedule(step, steps, hold)
-        losses.append(learn(model, optimiser, [seed, 100, step], size, weight))
+        losses.append(learn(model, optimiser, [seed, 100, step], size, weight, share))
         done = step + 1
         if done % every == 0 or done == steps:
             told = {"step": done, "s": round(time.monotonic() - started)}
@@ -99,11 +101,17 @@ def schedule(step: int, steps: int, hold: float) -> float:
 
 
 def learn(
-    model: Lewm, optimiser: torch.optim.Optimizer, seed: list[int], size: int, weight: float
+    model: Lewm,
+    optimiser: torch.optim.Optimizer,
+    seed: list[int],
+    size: int,
+    weight: float,
+    share: float,
 ) -> tuple[float, float]:
     """Take one step; return the error of prediction and SIGReg's figure."""
     frames = model.sizes.frames
-    pictures, actions = batch(np.random.default_rng(seed), size, frames, model.sizes.image)
+    draws = np.random.default_rng(seed)
+    pictures, actions = batch(draws, size, frames, model.sizes.image, share)
     latents = model.encode(torch.from_numpy(pictures).flatten(0, 1)).unflatten(0, (-1, frames + 1))
     predicted = model.predict(latents[:, :-1], torch.from_numpy(actions))
     error = (predicted - latents[:, 1:]).square().mean()

@@ -39,12 +39,14 @@ def windows(
 
 
 def batch(
-    generator: np.random.Generator, count: int, actions: int, size: int
+    generator: np.random.Generator, count: int, actions: int, size: int, share: float
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Return pictures (count, actions + 1, size, size, 3) and actions, half of either world."""
+    """Return pictures (count, actions + 1, size, size, 3) and actions, `share` of pushing."""
     pictures, played = [], []
-    for world in WORLDS.values():
-        states, between = windows(world, generator, count // len(WORLDS), actions)
+    pushing = round(count * share)
+    for name, part in (("reaching", count - pushing), ("pushing", pushing)):
+        world = WORLDS[name]
+        states, between = windows(world, generator, part, actions)
         drawn = world.render(states.reshape(-1, world.width), size)
         pictures.append(drawn.reshape(*states.shape[:2], size, size, 3))
         played.append(between)

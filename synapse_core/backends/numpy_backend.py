@@ -229,13 +229,9 @@ class _Call:
 
 def runs_of(table: RowTable) -> list[tuple[int, int, int]]:
     """Return (slot, first position, count) of each slot's run in a call."""
-    if len(table) == 0:
-        return []
-    begins = np.flatnonzero(np.diff(table.slot, prepend=-1) != 0)
-    ends = np.append(begins[1:], len(table))
     return [
-        (int(table.slot[b]), int(table.position[b]), int(e - b))
-        for b, e in zip(begins, ends, strict=True)
+        (slot, int(table.position[rows.start]), rows.stop - rows.start)
+        for slot, rows in table.runs()
     ]
 
 

@@ -1,5 +1,6 @@
 """Ops: shape rules and numpy references of everything that a graph can hold."""
 
+from synapse_core.ops import checks
 from synapse_core.ops.attention import ATTENTION
 from synapse_core.ops.contract import (
     F32,
@@ -84,6 +85,7 @@ __all__ = [
     "TensorType",
     "WeightType",
     "WeightValue",
+    "checks",
     "complete_options",
     "pack_attributes",
     "unpack_attributes",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -15,7 +15,6 @@ from synapse_core.ops.contract import (
     OperandType,
     Options,
     ReferenceCall,
-    RowTable,
     TensorType,
 )
 
@@ -72,7 +71,9 @@ def reference(
     q, k, v, state = inputs
     (type,) = call.output_types()
     y = np.empty_like(q)
-    for slot, first, rows in _runs(call.rows(type.space)):
+    table = call.rows(type.space)
+    for slot, rows in table.runs():
+        first = int(table.position[rows.start])
         keys, values, begin = k[rows], v[rows], first
         if state is not None:
             state.extend(slot, first, keys, values)
@@ -109,13 +110,6 @@ def _attend(
     weights = np.exp(scores - scores.max(axis=-1, keepdims=True))
     y = (weights @ v) / weights.sum(axis=-1, keepdims=True, dtype=np.float32)
     return y.transpose(2, 0, 1, 3).reshape(q.shape[2], -1)  # type: ignore[no-any-return]
-
-
-def _runs(table: RowTable) -> Iterator[tuple[int, int, slice]]:
-    """Yield (slot, first position, rows) of each slot's run."""
-    begins = np.flatnonzero(np.diff(table.slot, prepend=-1) != 0)
-    for begin, end in zip(begins, [*begins[1:], len(table)], strict=True):
-        yield int(table.slot[begin]), int(table.position[begin]), slice(int(begin), int(end))
 
 
 ATTENTION = Op(

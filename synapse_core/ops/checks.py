@@ -36,12 +36,7 @@ def vector(op: str, role: str, operand: OperandType, cols: int) -> WeightType | 
     """Return a vector of `cols` numbers, or None when there is none."""
     if operand is None:
         return None
-    found = weight(op, role, operand)
-    if (found.rows, found.cols) != (1, cols):
-        raise ShapeError(
-            f"{op}: {role} {found.name!r} is ({found.rows}, {found.cols}), it must be (1, {cols})"
-        )
-    return found
+    return matrix(op, role, operand, 1, cols)
 
 
 def state(op: str, role: str, operand: OperandType) -> StateType:
@@ -49,6 +44,53 @@ def state(op: str, role: str, operand: OperandType) -> StateType:
     if not isinstance(operand, StateType):
         raise ShapeError(f"{op}: {role} must be a state, it is {_shown(operand)}")
     return operand
+
+
+def slotted(op: str, role: str, operand: OperandType, cols: int | None = None) -> TensorType:
+    """Return a float tensor whose rows have slots, of `cols` columns where that is given.
+
+    Raises: ShapeError when it is something else.
+    """
+    found = tensor(op, role, operand)
+    if not (found.space.is_base and found.space.rows):
+        raise ShapeError(f"{op}: rows of {found.space.name!r} have no slots of their own")
+    if cols is not None and found.cols != cols:
+        raise ShapeError(f"{op}: {role} has {found.cols} columns, it must have {cols}")
+    return found
+
+
+def beside(op: str, role: str, operand: OperandType, x: TensorType, cols: int) -> TensorType:
+    """Return a tensor of the same rows as x and of `cols` columns."""
+    found = tensor(op, role, operand)
+    if (found.space, found.cols) != (x.space, cols):
+        raise ShapeError(
+            f"{op}: {role} must have rows of {x.space.name!r} and {cols} columns, it is"
+            f" {_shown(operand)}"
+        )
+    return found
+
+
+def matrix(op: str, role: str, operand: OperandType, rows: int, cols: int) -> WeightType:
+    """Return a weight of rows × cols; a vector has one row."""
+    found = weight(op, role, operand)
+    if (found.rows, found.cols) != (rows, cols):
+        raise ShapeError(
+            f"{op}: {role} {found.name!r} is ({found.rows}, {found.cols}), it must be"
+            f" ({rows}, {cols})"
+        )
+    return found
+
+
+def recurrent(op: str, operand: OperandType, width: int) -> StateType:
+    """Return a recurrent state of `width` numbers."""
+    found = state(op, "state", operand)
+    if found.kind != "recurrent":
+        raise ShapeError(f"{op}: state {found.name!r} must be recurrent, it is {found.kind}")
+    if found.width != width:
+        raise ShapeError(
+            f"{op}: state {found.name!r} has {found.width} numbers, it must have {width}"
+        )
+    return found
 
 
 def same(op: str, a: TensorType, b: TensorType) -> None:

@@ -7,7 +7,8 @@ fixed. Words and letters: docs/shapes.md; the operands of each core op: docs/ops
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from itertools import groupby
 from typing import TYPE_CHECKING, Protocol
 
 import attrs
@@ -100,6 +101,14 @@ class RowTable:
 
     def __len__(self) -> int:
         return len(self.slot)
+
+    def runs(self) -> Iterator[tuple[int, slice]]:
+        """Yield each slot of the call and where its rows lie."""
+        first = 0
+        for slot, rows in groupby(self.slot.tolist()):
+            end = first + sum(1 for _ in rows)
+            yield slot, slice(first, end)
+            first = end
 
 
 class WeightValue(Protocol):

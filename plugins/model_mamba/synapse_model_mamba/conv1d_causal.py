@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import itertools
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
 from synapse_core.errors import ShapeError
-from synapse_core.ops import Attribute, Op, OperandType, Options, ReferenceCall, TensorType
-from synapse_model_mamba import operands
+from synapse_core.ops import Attribute, Op, OperandType, Options, ReferenceCall, TensorType, checks
 
 NAME = "mamba.conv1d_causal"
 MOST_TAPS = 16
@@ -18,17 +16,17 @@ MOST_TAPS = 16
 
 def infer(inputs: Sequence[OperandType], options: Options) -> tuple[TensorType, ...]:
     """x (T, C), w (K, C), bias (1, C) or none, the last K − 1 rows of x → y (T, C)."""
-    operands.count(NAME, inputs, 4)
-    x = operands.tensor(NAME, "x", inputs[0])
-    w = operands.matrix(NAME, "w", inputs[1])
+    checks.count(NAME, inputs, 4)
+    x = checks.slotted(NAME, "x", inputs[0])
+    w = checks.weight(NAME, "w", inputs[1])
     if w.cols != x.cols or not 2 <= w.rows <= MOST_TAPS:
         raise ShapeError(
             f"{NAME}: x has {x.cols} columns, w {w.name!r} is ({w.rows}, {w.cols}); it must be"
             f" (2 to {MOST_TAPS}, {x.cols})"
         )
     if inputs[2] is not None:
-        operands.vector(NAME, "bias", inputs[2], x.cols)
-    operands.memory(NAME, inputs[3], (w.rows - 1) * x.cols)
+        checks.matrix(NAME, "bias", inputs[2], 1, x.cols)
+    checks.recurrent(NAME, inputs[3], (w.rows - 1) * x.cols)
     return (x,)
 
 
@@ -44,7 +42,7 @@ def reference(
     taps = w.rows_f32()
     kept = len(taps) - 1
     y = np.zeros_like(x) if bias is None else np.repeat(bias.rows_f32(), len(x), axis=0)
-    for slot, rows in slots_of(call):
+    for slot, rows in call.rows(call.input_types()[0].space).runs():
         memory = state.memory(slot).reshape(kept, x.shape[1])
         seen = np.concatenate([memory, x[rows]])
         for k, tap in enumerate(taps):
@@ -53,15 +51,6 @@ def reference(
     if options["activation"] == "silu":
         y = silu(y)
     return (y,)
-
-
-def slots_of(call: ReferenceCall) -> Iterator[tuple[int, slice]]:
-    """Yield each slot of the first operand's rows, and where these lie."""
-    slot = call.rows(call.input_types()[0].space).slot
-    starts = [0, *(np.flatnonzero(np.diff(slot)) + 1).tolist(), len(slot)]
-    for first, end in itertools.pairwise(starts):
-        if end > first:
-            yield int(slot[first]), slice(first, end)
 
 
 def silu(x: np.ndarray) -> np.ndarray:

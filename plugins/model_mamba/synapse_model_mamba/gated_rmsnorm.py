@@ -11,8 +11,7 @@ from typing import Any
 import numpy as np
 
 from synapse_core.errors import ShapeError
-from synapse_core.ops import Attribute, Op, OperandType, Options, ReferenceCall, TensorType
-from synapse_model_mamba import operands
+from synapse_core.ops import Attribute, Op, OperandType, Options, ReferenceCall, TensorType, checks
 from synapse_model_mamba.conv1d_causal import silu
 
 NAME = "mamba.gated_rmsnorm"
@@ -20,10 +19,10 @@ NAME = "mamba.gated_rmsnorm"
 
 def infer(inputs: Sequence[OperandType], options: Options) -> tuple[TensorType, ...]:
     """x, z (T, C), w (G, C / G) → y (T, C)."""
-    operands.count(NAME, inputs, 3)
-    x = operands.tensor(NAME, "x", inputs[0])
-    operands.beside(NAME, "z", inputs[1], x, x.cols)
-    w = operands.matrix(NAME, "w", inputs[2])
+    checks.count(NAME, inputs, 3)
+    x = checks.slotted(NAME, "x", inputs[0])
+    checks.beside(NAME, "z", inputs[1], x, x.cols)
+    w = checks.weight(NAME, "w", inputs[2])
     if w.rows * w.cols != x.cols:
         raise ShapeError(
             f"{NAME}: x has {x.cols} columns, w {w.name!r} is ({w.rows}, {w.cols}); its numbers"

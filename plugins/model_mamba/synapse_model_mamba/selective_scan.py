@@ -8,9 +8,8 @@ from typing import Any
 import numpy as np
 
 from synapse_core.errors import ShapeError
-from synapse_core.ops import Op, OperandType, Options, ReferenceCall, TensorType
-from synapse_model_mamba import operands
-from synapse_model_mamba.conv1d_causal import silu, slots_of
+from synapse_core.ops import Op, OperandType, Options, ReferenceCall, TensorType, checks
+from synapse_model_mamba.conv1d_causal import silu
 
 NAME = "mamba.selective_scan"
 MOST_STATE = 1024
@@ -18,21 +17,21 @@ MOST_STATE = 1024
 
 def infer(inputs: Sequence[OperandType], options: Options) -> tuple[TensorType, ...]:
     """x, dt (T, C), b, c (T, N), a (N, C), d (1, C), z (T, C) or none, N · C memory → y (T, C)."""
-    operands.count(NAME, inputs, 8)
-    x = operands.tensor(NAME, "x", inputs[0])
-    operands.beside(NAME, "dt", inputs[1], x, x.cols)
-    a = operands.matrix(NAME, "a", inputs[4])
+    checks.count(NAME, inputs, 8)
+    x = checks.slotted(NAME, "x", inputs[0])
+    checks.beside(NAME, "dt", inputs[1], x, x.cols)
+    a = checks.weight(NAME, "a", inputs[4])
     if a.cols != x.cols or not 1 <= a.rows <= MOST_STATE:
         raise ShapeError(
             f"{NAME}: x has {x.cols} columns, a {a.name!r} is ({a.rows}, {a.cols}); it must be"
             f" (1 to {MOST_STATE}, {x.cols})"
         )
-    operands.beside(NAME, "b", inputs[2], x, a.rows)
-    operands.beside(NAME, "c", inputs[3], x, a.rows)
-    operands.vector(NAME, "d", inputs[5], x.cols)
+    checks.beside(NAME, "b", inputs[2], x, a.rows)
+    checks.beside(NAME, "c", inputs[3], x, a.rows)
+    checks.matrix(NAME, "d", inputs[5], 1, x.cols)
     if inputs[6] is not None:
-        operands.beside(NAME, "z", inputs[6], x, x.cols)
-    operands.memory(NAME, inputs[7], a.rows * x.cols)
+        checks.beside(NAME, "z", inputs[6], x, x.cols)
+    checks.recurrent(NAME, inputs[7], a.rows * x.cols)
     return (x,)
 
 
@@ -48,7 +47,7 @@ def reference(
     rates, skip = a.rows_f32(), d.rows_f32()[0]
     step = softplus(dt)
     y = np.empty_like(x)
-    for slot, rows in slots_of(call):
+    for slot, rows in call.rows(call.input_types()[0].space).runs():
         memory = state.memory(slot).reshape(rates.shape)
         for t in range(rows.start, rows.stop):
             memory[:] = np.exp(step[t] * rates) * memory + np.outer(b[t], step[t] * x[t])

@@ -8,9 +8,7 @@ from typing import Any
 import numpy as np
 
 from synapse_core.errors import ShapeError
-from synapse_core.ops import Attribute, Op, OperandType, Options, ReferenceCall, TensorType
-from synapse_model_mamba import operands
-from synapse_model_mamba.conv1d_causal import slots_of
+from synapse_core.ops import Attribute, Op, OperandType, Options, ReferenceCall, TensorType, checks
 from synapse_model_mamba.selective_scan import softplus
 
 NAME = "mamba.ssd_scan"
@@ -21,14 +19,14 @@ LARGEST = 3.4028234663852886e38
 
 def infer(inputs: Sequence[OperandType], options: Options) -> tuple[TensorType, ...]:
     """xbc (T, H·P + 2·G·N), dt (T, H), a, d, dt_bias (1, H), H·N·P memory → y (T, H·P)."""
-    operands.count(NAME, inputs, 6)
+    checks.count(NAME, inputs, 6)
     heads, head_dim, groups, width = sizes(options)
     inner = heads * head_dim
-    xbc = operands.tensor(NAME, "xbc", inputs[0], inner + 2 * groups * width)
-    operands.beside(NAME, "dt", inputs[1], xbc, heads)
+    xbc = checks.slotted(NAME, "xbc", inputs[0], inner + 2 * groups * width)
+    checks.beside(NAME, "dt", inputs[1], xbc, heads)
     for role, operand in zip(("a", "d", "dt_bias"), inputs[2:5], strict=True):
-        operands.vector(NAME, role, operand, heads)
-    operands.memory(NAME, inputs[5], inner * width)
+        checks.matrix(NAME, role, operand, 1, heads)
+    checks.recurrent(NAME, inputs[5], inner * width)
     return (TensorType(xbc.space, inner),)
 
 
@@ -71,7 +69,7 @@ def reference(
     decay = np.exp(step * a.rows_f32())
     drive = step[:, :, None] * x  # (T, H, P)
     y = np.empty_like(x)
-    for slot, rows in slots_of(call):
+    for slot, rows in call.rows(call.input_types()[0].space).runs():
         memory = state.memory(slot).reshape(heads, width, head_dim)
         for t in range(rows.start, rows.stop):
             memory *= decay[t][:, None, None]

@@ -14,12 +14,11 @@ from synapse_core.ops import (
     OperandType,
     Options,
     ReferenceCall,
-    StateType,
     TensorType,
-    WeightType,
+    checks,
 )
-from synapse_model_rwkv.token_shift import runs
 
+NAME = "rwkv.wkv7"
 TENSORS = ("r", "w", "k", "v", "a", "g", "first", "mix")
 VECTORS = ("k_k", "k_a", "norm", "norm_bias")
 # The slowest and the fastest that a number of the state can fade: e^(−e^−0.5 · sigmoid).
@@ -33,37 +32,21 @@ def infer(inputs: Sequence[OperandType], options: Options) -> tuple[TensorType, 
     The state is recurrent, of C · N numbers, N = head_dim. The weights are k_k, k_a, r_k (H, N),
     norm and norm_bias; those without a shape here are vectors of C.
     """
-    count = len(TENSORS) + 1 + len(VECTORS) + 1
-    if len(inputs) != count:
-        raise ShapeError(f"rwkv.wkv7: {len(inputs)} operands, it takes {count}")
-    x = inputs[0]
-    if not isinstance(x, TensorType):
-        raise ShapeError("rwkv.wkv7: r must be a float tensor")
+    checks.count(NAME, inputs, len(TENSORS) + 1 + len(VECTORS) + 1)
+    x = checks.slotted(NAME, "r", inputs[0])
     for name, found in zip(TENSORS, inputs[: len(TENSORS)], strict=True):
-        if found is None and name in ("first", "mix"):
-            continue
-        alike = isinstance(found, TensorType) and found.dtype == "f32"
-        if not alike or (found.space, found.cols) != (x.space, x.cols):  # type: ignore[union-attr]
-            raise ShapeError(
-                f"rwkv.wkv7: {name} must be a float tensor like r, of {x.cols} columns"
-            )
+        if found is not None or name not in ("first", "mix"):
+            checks.beside(NAME, name, found, x, x.cols)
     if (inputs[6] is None) != (inputs[7] is None):
-        raise ShapeError("rwkv.wkv7: first and mix go together; the first layer has neither")
+        raise ShapeError(f"{NAME}: first and mix go together; the first layer has neither")
     size = int(options["head_dim"])
     if size < 1 or x.cols % size:
-        raise ShapeError(f"rwkv.wkv7: {x.cols} columns are no multiple of the head's {size}")
+        raise ShapeError(f"{NAME}: {x.cols} columns are no multiple of the head's {size}")
     state, k_k, k_a, bonus, *norms = inputs[len(TENSORS) :]
-    if not isinstance(state, StateType) or (state.kind, state.width) != (
-        "recurrent",
-        x.cols * size,
-    ):
-        raise ShapeError(f"rwkv.wkv7: needs a recurrent state of {x.cols * size} numbers")
+    checks.recurrent(NAME, state, x.cols * size)
     for name, weight in zip(VECTORS, (k_k, k_a, *norms), strict=True):
-        if not isinstance(weight, WeightType) or (weight.rows, weight.cols) != (1, x.cols):
-            raise ShapeError(f"rwkv.wkv7: {name} must be a vector of {x.cols} numbers")
-    heads = x.cols // size
-    if not isinstance(bonus, WeightType) or (bonus.rows, bonus.cols) != (heads, size):
-        raise ShapeError(f"rwkv.wkv7: r_k must be a weight ({heads}, {size})")
+        checks.matrix(NAME, name, weight, 1, x.cols)
+    checks.matrix(NAME, "r_k", bonus, x.cols // size, size)
     return (x,)
 
 
@@ -102,9 +85,9 @@ def reference(
         first, mix = (tensor.reshape(shape) for tensor in tensors[6:])
         v = v + (first - v) * _sigmoid(mix)
     read = np.empty(shape, np.float32)
-    for slot, start, end in runs(call.rows(r_type.space)):
+    for slot, run in call.rows(r_type.space).runs():
         memory = state.memory(slot).reshape(cols // size, size, size)  # (H, keys, values)
-        for t in range(start, end):
+        for t in range(run.start, run.stop):
             seen = np.einsum("hj,hji->hi", -kk[t], memory)
             memory *= decay[t][:, :, None]
             memory += (kk[t] * rate[t])[:, :, None] * seen[:, None, :]
@@ -123,7 +106,7 @@ def _sigmoid(x: np.ndarray) -> np.ndarray:
 
 
 WKV7 = Op(
-    name="rwkv.wkv7",
+    name=NAME,
     summary="a state that fades, unlearns and learns, read by each row and normed by head",
     infer=infer,
     reference=reference,

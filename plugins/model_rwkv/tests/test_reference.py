@@ -10,7 +10,7 @@ import attrs
 import numpy as np
 import pytest
 from synapse_model_rwkv import blinkdl
-from synapse_model_rwkv.token_shift import TOKEN_SHIFT, runs
+from synapse_model_rwkv.token_shift import TOKEN_SHIFT
 from synapse_model_rwkv.wkv7 import WKV7
 
 from synapse_core.families import Family, ModelConfig
@@ -195,8 +195,8 @@ def late_shift(call: Any, inputs: Any, options: Any) -> Any:
     """A token shift that takes a row's own for the one before it, where a call begins."""
     x, state, *mus = inputs
     previous = np.concatenate([x[:1], x[:-1]])
-    for slot, _, end in runs(call.rows(call.input_types()[0].space)):
-        state.memory(slot)[:] = x[end - 1]
+    for slot, rows in call.rows(call.input_types()[0].space).runs():
+        state.memory(slot)[:] = x[rows.stop - 1]
     return tuple(x + (previous - x) * mu.rows_f32()[0] for mu in mus)
 
 

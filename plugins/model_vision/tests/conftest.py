@@ -13,7 +13,7 @@ from PIL import Image
 from synapse_core.cli import frame
 
 from .checkpoints import write
-from .tower_cases import CASES, MadeTower, make_tower
+from .tower_cases import CASES, WIDE_CASES, MadeTower, make_tower
 
 
 class Done(NamedTuple):
@@ -72,7 +72,7 @@ def make_tower_of(tmp_path_factory: pytest.TempPathFactory) -> MakeTower:
     def make(name: str) -> MadeTower:
         if name not in known:
             folder = tmp_path_factory.mktemp(name.replace(" ", "_"))
-            known[name] = make_tower(CASES[name], folder)
+            known[name] = make_tower((CASES | WIDE_CASES)[name], folder)
         return known[name]
 
     return make

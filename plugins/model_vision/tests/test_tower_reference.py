@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from .conftest import MakeTower
-from .tower_cases import CASES, IMAGE_CASES, TEXT_CASES, TOLERANCE
+from .tower_cases import CASES, IMAGE_CASES, TEXT_CASES, TOLERANCE, WIDE_CASES
 from .tower_runner import encode_images, encode_texts, open_encoder
 
 pytestmark = pytest.mark.reference
@@ -71,24 +71,36 @@ def test_an_image_alone_gives_the_same_bits_with_one_thread_and_two(
             assert mine.tobytes() == alone[output].tobytes(), output
 
 
-@pytest.mark.parametrize("format", ["int8", "q8_0", "q4_0"])
-@pytest.mark.parametrize("name", ["dinov2 classes", "registers", "clip"])
-def test_formats_stay_near(make_tower_of: MakeTower, name: str, format: str) -> None:
-    """Of matrices of 32 columns or more: rows that do not divide fall back to f16."""
+# Root mean square error against transformers, of a standard deviation. Weights drawn at random with
+# norms of two carry each rounding on: 0.10, 0.12 and 0.69 are the most that is seen.
+LOST = {"int8": 0.15, "q8_0": 0.15, "q4_0": 0.8}
+# Of the cpu's kernels against numpy in the same arithmetic: one activation in many thousands is
+# rounded to the other neighbour, which is 0.006 at most; all others give 1e-6.
+SAME_ARITHMETIC = 0.02
+
+
+@pytest.mark.parametrize("format", LOST)
+@pytest.mark.parametrize("name", WIDE_CASES)
+def test_formats_compute_what_they_say_and_stay_near(
+    make_tower_of: MakeTower, name: str, format: str
+) -> None:
     made = make_tower_of(name)
-    found = encode_images(
-        open_encoder(made.folder, "cpu", size=made.case.size, format=format), made.pixels
-    )
-    truth = encode_images(
-        open_encoder(made.folder, "numpy", size=made.case.size, format=format), made.pixels
-    )
-    bound = {"int8": 0.15, "q8_0": 0.15, "q4_0": 0.6}[format]
-    for output, theirs in made.images.items():
-        scale = theirs.std()
-        lost = np.sqrt(np.mean((found[output] - theirs) ** 2)) / scale
-        assert lost <= bound, (output, lost)
-        apart = np.sqrt(np.mean((found[output] - truth[output]) ** 2)) / scale
-        assert apart <= 0.1, (output, apart)
+    sides = []
+    for backend, rounds in (("cpu", False), ("numpy", True)):
+        session = open_encoder(
+            made.folder, backend, size=made.case.size, format=format, rounds=rounds
+        )
+        found = {"image": encode_images(session, made.pixels)}
+        if made.texts:
+            found["text"] = encode_texts(session, made.ids, ends_of(made.ids))
+        sides.append(found)
+    for function, expected in (("image", made.images), ("text", made.texts)):
+        for output, theirs in expected.items():
+            ours, same = (side[function][output] for side in sides)
+            lost = np.sqrt(np.mean((ours - theirs) ** 2)) / theirs.std()
+            assert 1e-3 < lost <= LOST[format], (function, output, lost)
+            apart = np.sqrt(np.mean((ours - same) ** 2)) / theirs.std()
+            assert apart <= SAME_ARITHMETIC, (function, output, apart)
 
 
 def test_every_case_is_of_images_or_texts() -> None:

@@ -104,6 +104,14 @@ CASES = {
     "clip text": Case("CLIPTextModel", F16, (48, 48)),
     "clip text projected": Case("CLIPTextModelWithProjection", F32, (48, 48)),
 }
+# Rows that divide into blocks of 32.
+WIDE = {"hidden_size": 64, "num_attention_heads": 2, "patch_size": 16, "image_size": 48}
+WIDE_TEXT = {"hidden_size": 64, "intermediate_size": 128}
+WIDE_CASES = {
+    "wide dinov2": Case("Dinov2ForImageClassification", F32, (80, 64), {**WIDE, **LABELS}),
+    "wide registers": Case(f"{REGISTERS}Model", F16, (48, 32), {**WIDE, "use_swiglu_ffn": True}),
+    "wide clip": Case("CLIPModel", F32, (48, 48), {**WIDE, "intermediate_size": 128}, WIDE_TEXT),
+}
 IMAGE_CASES = [name for name in CASES if "text" not in name]
 TEXT_CASES = [name for name in CASES if "clip" in name and "image" not in name]
 

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from synapse_core.api.source import open_checkpoint
-from synapse_core.backends import Executable, Session
+from synapse_core.backends import Executable, NumpyBackend, Session
 from synapse_core.families import bind_weights, build_graph, choose_family, model_config
 from synapse_core.graph import Graph
 from synapse_core.ops import RowTable
@@ -32,8 +32,12 @@ def open_encoder(
     rewrite: Rewrite = lambda graph: graph,
     format: str | None = None,
     threads: int | None = None,
+    rounds: bool = False,
 ) -> Session:
-    """Open a checkpoint at a size of images; skips the test where the backend is not there."""
+    """Open a checkpoint at a size of images; skips the test where the backend is not there.
+
+    `rounds`: the backend is numpy in the program's own arithmetic, activations of 8 bits included.
+    """
     host = default_host()
     if backend not in host.names("backend"):
         pytest.skip(f"backend {backend!r} is not installed")
@@ -47,6 +51,7 @@ def open_encoder(
     find_op = partial(host.get, "op")
     made = host.get("backend", backend)
     made = made() if isinstance(made, type) else made
+    made = NumpyBackend(truth=False) if rounds else made
     reason = made.unavailable()
     if reason:
         pytest.skip(f"backend {backend!r} is unavailable: {reason}")

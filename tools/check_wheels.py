@@ -14,7 +14,7 @@ import venv
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
-PLUGINS = ("decoder", "mamba", "rwkv", "vision")
+PLUGINS = ("decoder", "mamba", "rwkv", "vision", "lewm")
 PROJECTS = (".", *(f"plugins/model_{name}" for name in PLUGINS), "plugins/backend_cpu")
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping
+from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
@@ -45,6 +46,7 @@ DEFAULT_CONTEXT = 2048
 PREFILL_ROWS = 512
 OUTPUT_ROWS = 16
 DEFAULT_KV = "f16"
+LimitsFor = Callable[[Config], Limits]
 
 
 @attrs.frozen(eq=False)
@@ -87,7 +89,7 @@ def build(
     path: Path,
     registry: Registry,
     *,
-    limits: Limits | None = None,
+    limits: Limits | LimitsFor | None = None,
     format: str | None = None,
     arith: str | None = None,
     kv: str | None = None,
@@ -107,12 +109,12 @@ def build(
 
     `format` re-encodes its matrices, `arith` names the arithmetic of its products, `context` is
     how many positions memory is planned for (the model's own, at most 2048, unless said). `limits`
-    says everything at once instead. `images` are how many go into one call, `image_size` is their
-    height and width: what the file's preprocessor makes of them, else what the model was trained
-    on. `tokenizer` names the reader of its files where several claim
-    them. A `.syn` file has all this fixed. `apart` takes the weights out
-    of the checkpoint's files, so that a program written of them holds nothing but its weights;
-    `complete` puts tokenizer, settings and chat template into the program as a `.syn` has them.
+    says everything at once instead, or says it of the config that was read. `images` are how many
+    go into one call, `image_size` is their height and width: what the file's preprocessor makes of
+    them, else what the model was trained on. `tokenizer` names the reader of its files where
+    several claim them. A `.syn` file has all this fixed. `apart` takes the weights out of the
+    checkpoint's files, so that a program written of them holds nothing but its weights; `complete`
+    puts tokenizer, settings and chat template into the program as a `.syn` has them.
     `memory_bytes` is what re-encoded matrices may take: what this machine has, unless said.
 
     Raises: FileError, WeightError and kin for the file; UsageError for the options; Unavailable
@@ -134,6 +136,8 @@ def build(
     checkpoint = open_checkpoint(path, registry)
     family = choose_family(checkpoint, registry)
     config = model_config(family, checkpoint)
+    if limits is not None and not isinstance(limits, Limits):
+        limits = limits(config)
     if limits is None:
         positions = planned_positions(context, config.context)
     elif kv is not None or context is not None or images is not None:
@@ -254,7 +258,11 @@ def _copy(source: WeightSource) -> WeightSource:
 
 def _parameters(family: Family, checkpoint: Checkpoint) -> int:
     ignored = ignored_tensors(family, checkpoint)
-    used = (tensor for name, tensor in checkpoint.tensors.items() if name not in ignored)
+    used = (
+        tensor
+        for name, tensor in checkpoint.tensors.items()
+        if name not in ignored and not any(fnmatchcase(name, p) for p in family.buffers)
+    )
     return sum(tensor.rows * tensor.cols for tensor in used)
 
 

@@ -12,7 +12,7 @@ from typing import Any
 import attrs
 import numpy as np
 
-from synapse_core.api.build import OUTPUT_ROWS, PREFILL_ROWS, Built, build
+from synapse_core.api.build import OUTPUT_ROWS, PREFILL_ROWS, Built, LimitsFor, build
 from synapse_core.api.choose import choose_backend
 from synapse_core.api.images import DIRECTION, LOGITS, QUERY, ImageModel, Label, Picture
 from synapse_core.api.source import default_model, shipped_model
@@ -335,7 +335,7 @@ def load(
     path: str | Path | None = None,
     *,
     backend: str = "auto",
-    limits: Limits | None = None,
+    limits: Limits | LimitsFor | None = None,
     format: str | None = None,
     arith: str | None = None,
     kv: str | None = None,

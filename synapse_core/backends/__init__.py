@@ -18,15 +18,19 @@ from synapse_core.backends.pages import (
     page_tables,
     pages_of,
 )
+from synapse_core.backends.unroll import Loop, Unroller, Unrolls
 
 __all__ = [
     "Backend",
     "Executable",
+    "Loop",
     "NumpyBackend",
     "PageCounts",
     "PageTable",
     "Session",
     "Target",
+    "Unroller",
+    "Unrolls",
     "check_copied",
     "check_ids",
     "check_loaded",

@@ -88,7 +88,7 @@ def _tensor_of(
     entry = map_entry(name, family.weights[checkpoint.source])
     if entry is None:
         raise WeightError(checkpoint.path, f"the family's map has no tensor for weight {name!r}")
-    theirs = _tensor_name(entry)
+    theirs = _spelled(_tensor_name(entry), family, checkpoint)
     fused = map_entry(name, family.fused.get(checkpoint.source, {}))
     if fused is not None and _tensor_name(fused) in checkpoint.tensors:
         if theirs in checkpoint.tensors:
@@ -104,6 +104,17 @@ def _tensor_of(
         )
     part = _part_of(tensor, name, entry, graph) if isinstance(entry, Part) else tensor
     return part, entry
+
+
+def _spelled(name: str, family: Family, checkpoint: Checkpoint) -> str:
+    """Return the name that a file has for a tensor, the map's own where it has neither."""
+    other = family.other_name(name)
+    if other == name or other not in checkpoint.tensors:
+        return name
+    if name in checkpoint.tensors:
+        problem = f"is there, and so is {other!r}, which is the same under another name"
+        raise WeightError(checkpoint.path, problem, field=f"tensor {name!r}")
+    return other
 
 
 def _tensor_name(entry: Entry) -> str:

@@ -158,9 +158,11 @@ class Family:
     {"layers.{n}.ffn.up.weight": "model.layers.{n}.mlp.up_proj.weight"}; weights that share a tensor
     have the entries that `stacked` makes, weights that are no bytes of a file a `Made`.
     `fused[source]` has such entries for files which hold in one tensor what most have in several; a
-    file has the one or the others, never both. `ignores` are patterns, shell style, over tensor
-    names. `keeps` are such over canonical names, of matrices that stay as they are stored when a
-    format is asked for all (`--format`).
+    file has the one or the others, never both. `respelled` maps parts of the map's tensor names to
+    how other files spell them, replaced in this order; a file has a tensor under one of its names.
+    `ignores` are patterns, shell style, over tensor names. `keeps` are such over canonical names,
+    of matrices that stay as they are stored when a format is asked for all (`--format`). `buffers`
+    are patterns over tensor names of what training keeps and does not learn: no parameters.
     `build` None: the token stack, of a `ModelConfig`; a family that brings its own may bring a
     config of its own too. `aliases`: a weight that the graph does without because it uses another's
     numbers; where the file has it all the same, both must be equal. `refuses` maps
@@ -176,14 +178,22 @@ class Family:
     config: Mapping[str, ReadConfig]
     weights: Mapping[str, Mapping[str, Entry]]
     fused: Mapping[str, Mapping[str, Part]] = attrs.field(factory=dict)
+    respelled: Mapping[str, str] = attrs.field(factory=dict)
     ignores: tuple[Ignore, ...] = ()
     keeps: tuple[str, ...] = ()
+    buffers: tuple[str, ...] = ()
     build: BuildGraph | None = None
     aliases: Mapping[str, str] = HEAD_OF_TIED
     refuses: Mapping[str, str] = attrs.field(factory=dict)
     default_checkpoint: Callable[[], Path] | None = None
     default_rank: int = 0
     to_gguf: ToGguf | None = None
+
+    def other_name(self, tensor: str) -> str:
+        """Return how other files spell a tensor's name; the same where they do not differ."""
+        for part, theirs in self.respelled.items():
+            tensor = tensor.replace(part, theirs)
+        return tensor
 
     def claim_of(self, source: str, architecture: str, metadata: Metadata) -> Claim | None:
         """Return the first of its claims that matches, None where none does."""

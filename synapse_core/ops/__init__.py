@@ -33,7 +33,7 @@ from synapse_core.ops.elementwise import (
 )
 from synapse_core.ops.embedding import ADD_POSITIONS, EMBEDDING
 from synapse_core.ops.linear import ARITHMETICS, LINEAR
-from synapse_core.ops.norm import ADD_LAYERNORM, ADD_RMSNORM, LAYERNORM, RMSNORM
+from synapse_core.ops.norm import ADD_LAYERNORM, ADD_RMSNORM, BATCHNORM, LAYERNORM, RMSNORM
 from synapse_core.ops.options import complete_options, pack_attributes, unpack_attributes
 from synapse_core.ops.rope import ROPE
 from synapse_core.ops.rows import APPEND_ROW, PATCHES, POOL_ROWS, SELECT_ROWS
@@ -47,6 +47,7 @@ CORE_OPS: tuple[Op, ...] = (
     ADD_RMSNORM,
     APPEND_ROW,
     ATTENTION,
+    BATCHNORM,
     EMBEDDING,
     GATED_ACTIVATION,
     LAYERNORM,

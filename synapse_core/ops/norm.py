@@ -44,6 +44,17 @@ def infer_layernorm(inputs: Sequence[OperandType], options: Options) -> tuple[Te
     return (x,)
 
 
+def infer_batchnorm(inputs: Sequence[OperandType], options: Options) -> tuple[TensorType, ...]:
+    """x (T, C), mean, variance (1, C), w, b (1, C) or none → (T, C)."""
+    checks.count("batchnorm", inputs, 5)
+    x = checks.tensor("batchnorm", "x", inputs[0])
+    for role, operand in zip(("mean", "variance", "weight", "bias"), inputs[1:], strict=True):
+        found = checks.vector("batchnorm", role, operand, x.cols)
+        if found is None and role in ("mean", "variance"):
+            raise ShapeError(f"batchnorm: needs a {role}")
+    return (x,)
+
+
 def infer_add_rmsnorm(inputs: Sequence[OperandType], options: Options) -> tuple[TensorType, ...]:
     """x, r (T, C), w (1, C) → the sum and its norm, (T, C) both."""
     checks.count("add_rmsnorm", inputs, 3)
@@ -80,6 +91,19 @@ def layernorm(
     """
     x, w, b = inputs
     return (_layer(x, w, b, int(options["width"]), float(options["eps"])),)
+
+
+def batchnorm(
+    call: ReferenceCall, inputs: Sequence[Any], options: Options
+) -> tuple[np.ndarray, ...]:
+    """(x − mean) / √(variance + eps) · w + b, by statistics that training kept.
+
+    Source: Ioffe & Szegedy 2015, algorithm 2.
+    """
+    x, mean, variance, w, b = inputs
+    y = (x - mean.rows_f32()) / np.sqrt(variance.rows_f32() + np.float32(options["eps"]))
+    y = y if w is None else y * w.rows_f32()
+    return (y if b is None else y + b.rows_f32(),)
 
 
 def add_rmsnorm(
@@ -141,6 +165,14 @@ LAYERNORM = Op(
     reference=layernorm,
     attributes=(_EPS, Attribute("width", "u32")),
     kernels={"c": "core"},
+)
+# No kernel: the pass `fold_batchnorm` leaves none for a backend.
+BATCHNORM = Op(
+    name="batchnorm",
+    summary="normalise columns by kept statistics",
+    infer=infer_batchnorm,
+    reference=batchnorm,
+    attributes=(_EPS,),
 )
 ADD_RMSNORM = Op(
     name="add_rmsnorm",

@@ -1,5 +1,6 @@
 """Graph to graph rewrites: fold, fuse, remove, assign formats and arithmetic."""
 
+from synapse_core.passes.batchnorm import fold_batchnorm
 from synapse_core.passes.dead import remove_dead
 from synapse_core.passes.fold import fold_constants
 from synapse_core.passes.formats import (
@@ -33,6 +34,7 @@ __all__ = [
     "assign_formats",
     "check_plan",
     "expand",
+    "fold_batchnorm",
     "fold_constants",
     "fuse_add_norm",
     "fuse_gate",

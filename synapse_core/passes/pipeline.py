@@ -10,6 +10,7 @@ from synapse_core.errors import GraphError
 from synapse_core.formats import CORE_FORMATS, Formats
 from synapse_core.graph import Graph
 from synapse_core.hookspecs import Registry
+from synapse_core.passes.batchnorm import fold_batchnorm
 from synapse_core.passes.dead import remove_dead
 from synapse_core.passes.fold import fold_constants
 from synapse_core.passes.formats import Choice, Rule, assign_arithmetic, assign_formats
@@ -51,6 +52,7 @@ def stages(
     run before the fusions. `formats` are those that weights are stored or asked in.
     """
     passes = [
+        Pass("fold_batchnorm", lambda g: fold_batchnorm(g, formats)),
         Pass("remove_dead", remove_dead),
         Pass("assign_formats", lambda g: assign_formats(g, plan, report, formats)),
         Pass("fold_constants", lambda g: fold_constants(g, formats)),

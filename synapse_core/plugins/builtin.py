@@ -49,6 +49,7 @@ _OPS = {
     "add_rmsnorm": "norm:ADD_RMSNORM",
     "append_row": "rows:APPEND_ROW",
     "attention": "attention:ATTENTION",
+    "batchnorm": "norm:BATCHNORM",
     "embedding": "embedding:EMBEDDING",
     "gated_activation": "elementwise:GATED_ACTIVATION",
     "layernorm": "norm:LAYERNORM",

@@ -154,6 +154,26 @@ def test_a_copy_has_the_tensors_that_weights_are_made_of_as_they_were(tmp_path: 
     assert planned["h.0.w1"].weights == ("layers.0.down.weight",)
 
 
+def test_a_tensor_may_have_its_other_name_but_not_both(tmp_path: Path) -> None:
+    other = attrs.evolve(FAMILY, respelled={"h.": "blocks.", ".conv.": ".filter."})
+    checkpoint = checkpoint_of(tmp_path)
+    tensors = {
+        other.other_name(name): attrs.evolve(tensor, name=other.other_name(name))
+        for name, tensor in checkpoint.tensors.items()
+    }
+    assert "blocks.0.filter.weight" in tensors
+    bound = bind_weights(graph_of(), other, attrs.evolve(checkpoint, tensors=tensors))
+    plain = bind_weights(graph_of(), other, checkpoint)
+    for name, weight in plain.weights.items():
+        source, again = weight.source, bound.weights[name].source
+        assert source is not None
+        assert again is not None
+        assert np.array_equal(source.raw(), again.raw())
+    both = attrs.evolve(checkpoint, tensors={**tensors, "h.0.up": checkpoint.tensors["h.0.up"]})
+    with pytest.raises(WeightError, match=r"'h.0.up'.*'blocks.0.up'"):
+        bind_weights(graph_of(), other, both)
+
+
 # Weights whose shape is the graph's choice, made of a tensor of another.
 
 TABLE = Family(

@@ -86,8 +86,9 @@ def test_more_attributes_than_words_are_refused():
         pack_attributes(Op("wide", "", add.infer, add.reference, many), {})
 
 
-def test_every_core_op_has_a_c_kernel_and_a_summary():
-    assert len(OPS) == len(CORE_OPS) == 21
+def test_every_core_op_that_reaches_a_backend_has_a_c_kernel():
+    assert len(OPS) == len(CORE_OPS) == 22
     for op in CORE_OPS:
-        assert dict(op.kernels) == {"c": "core"}
+        folded = op.name == "batchnorm"  # by a pass, before a backend sees it
+        assert dict(op.kernels) == ({} if folded else {"c": "core"})
         assert op.summary

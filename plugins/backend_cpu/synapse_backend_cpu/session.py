@@ -14,6 +14,7 @@ import numpy as np
 from synapse_backend_cpu.calls import HostCall
 from synapse_backend_cpu.errors import call_error, open_error
 from synapse_backend_cpu.kept import KeptState, goes_back, kept_states, saved_sizes
+from synapse_backend_cpu.looping import native_loop
 from synapse_backend_cpu.memory import lazy_zeros
 from synapse_backend_cpu.native.declarations import declarations
 from synapse_backend_cpu.native.kernels import kernel_pointers
@@ -21,6 +22,7 @@ from synapse_backend_cpu.native.library import library_path, runtime, tier
 from synapse_backend_cpu.packing import pack
 from synapse_core.backends import (
     Executable,
+    Loop,
     PageCounts,
     PageTable,
     check_copied,
@@ -149,7 +151,7 @@ class CpuSession:
         for offset, array in host.inputs():
             self.arena[offset : offset + array.nbytes] = array.reshape(-1).view(np.uint8)
         error = ffi.new("syn_error *")
-        if self._is_small(host):
+        if self._is_small(max(host.counts.values(), default=0)):
             call.threads = 1
             refused = self._library.syn_run(self._native, call, error)
         else:
@@ -158,9 +160,28 @@ class CpuSession:
             raise call_error(error, host.table)
         return {name: self._output(offset, shape) for name, offset, shape in host.outputs()}
 
-    def _is_small(self, host: HostCall) -> bool:
+    def unroll(
+        self, loop: Loop, series: np.ndarray, begun: int, given: Mapping[str, np.ndarray]
+    ) -> None:
+        """Run a loop in the runtime; see `synapse_core.backends.Unrolls`."""
+        table = self.functions[loop.function]
+        ffi = declarations()
+        keep: list[Any] = []
+        call, error = ffi.new("syn_call *"), ffi.new("syn_error *")
+        call.function = table.index
+        self._fill_memory(call, table, keep)
+        native = native_loop(table, loop, series, begun, given, keep)
+        if self._is_small(len(series) * loop.window):
+            call.threads = 1
+            none = ffi.NULL
+            refused = self._library.syn_rollout(self._native, call, native, none, none, error)
+        else:
+            refused = self._library.syn_pool_rollout(self._pool, self._native, call, native, error)
+        if refused:
+            raise call_error(error, table)
+
+    def _is_small(self, rows: int) -> bool:
         """Whether one thread should do it, where the caller did not say how many; same bits."""
-        rows = max(host.counts.values(), default=0)
         return self._alone and self._numbers * rows < SMALL_CALL
 
     def copy_state(self, source: int, target: int, positions: int | None = None) -> None:

@@ -25,6 +25,8 @@ from synapse_core.loaders.torch_file.inert import (
 # Where training scripts put a model's tensors beside other things.
 COMMON_KEYS = ("state_dict", "model", "model_state_dict", "module", "params")
 DTYPE_OF = {"float32": "F32", "float16": "F16", "bfloat16": "BF16"}
+# What PyTorch's batch norms count, as int64; nothing but training reads it.
+COUNTERS = ("*.num_batches_tracked",)
 MOST_NAME = 512
 # Names that share numbers are written each with its own; more than this is a bomb, not a model.
 MOST_GROWTH = 8
@@ -103,7 +105,8 @@ def read_state_dict(
     """Return the model's tensors, each checked against its storage.
 
     `key` says which dictionary where there are several; names that match a pattern of `without`
-    are left out. `empty`: nothing may be left, as in a shard of a model.
+    are left out, and so are the counters of batch norms. `empty`: nothing may be left, as in a
+    shard of a model.
 
     Raises: FileError naming the tensor.
     """
@@ -113,7 +116,7 @@ def read_state_dict(
     total, most = 0, MOST_GROWTH * len(found.data)
     for name, value in entries.items():
         _check_name(found.path, name)
-        if any(fnmatchcase(name, pattern) for pattern in without):
+        if any(fnmatchcase(name, pattern) for pattern in (*without, *COUNTERS)):
             left_out.append(name)
             continue
         if type(value) is not PickledTensor:

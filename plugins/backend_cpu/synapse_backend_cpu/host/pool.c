@@ -127,6 +127,15 @@ int syn_pool_run(syn_pool *pool, const syn_program *program, syn_call *call, syn
     return SYN_OK;
 }
 
+static int run_step(void *context, const syn_program *program, syn_call *call, syn_error *error) {
+    return syn_pool_run(context, program, call, error);
+}
+
+int syn_pool_rollout(syn_pool *pool, const syn_program *program, syn_call *call, const syn_loop *loop,
+                     syn_error *error) {
+    return syn_rollout(program, call, loop, run_step, pool, error);
+}
+
 void syn_pool_destroy(syn_pool *pool) {
     pool->program = NULL;
     begin(pool, pool->threads);

@@ -11,6 +11,9 @@ syn_pool *syn_pool_create(uint32_t threads);
 uint32_t syn_pool_threads(const syn_pool *pool);
 /* Check a call, run it on all threads, count its positions. Sets the call's threads and barrier. */
 int syn_pool_run(syn_pool *pool, const syn_program *program, syn_call *call, syn_error *error);
+/* syn_rollout with each of its calls on all threads. */
+int syn_pool_rollout(syn_pool *pool, const syn_program *program, syn_call *call, const syn_loop *loop,
+                     syn_error *error);
 /* Join the threads and free the pool. */
 void syn_pool_destroy(syn_pool *pool);
 uint32_t syn_abi(void);

@@ -166,6 +166,20 @@ typedef struct {
     void *barrier_context;
 } syn_call;
 
+/* An input of a loop that is given for all of its steps: slots × (begun + steps - 1) rows. */
+typedef struct { uint32_t tensor, reserved; const float *rows; } syn_given;
+
+typedef struct {
+    uint32_t space;           /* base space of all rows below; sequence n runs in slot n */
+    uint32_t window, slots;   /* the most rows of a slot in a step; how many sequences */
+    uint32_t begun, steps;    /* rows of a slot that there are, and that are to be made */
+    uint32_t fed, output;     /* tensors: an input, and the output whose last row is its next one */
+    uint32_t givens;
+    const syn_given *given;   /* the other inputs */
+    float *series;            /* slots × (begun + steps) rows of both; filled from `begun` on */
+    uint32_t *slot, *position;    /* slots × window each: the loop's own */
+} syn_loop;
+
 /* ---- what a kernel sees ---- */
 
 typedef struct {
@@ -224,6 +238,12 @@ void syn_execute(const syn_program *program, const syn_call *call);
 void syn_finish(const syn_program *program, const syn_call *call);
 /* syn_prepare, syn_execute, syn_finish on one thread. */
 int syn_run(const syn_program *program, const syn_call *call, syn_error *error);
+/* Run a call: what a host with threads has in the place of syn_run. */
+typedef int (*syn_run_call)(void *context, const syn_program *program, syn_call *call, syn_error *error);
+/* Run a function again and again, each time with the rows that it made before: how a world model imagines.
+ * `call` has the function, the memory and, with `run` NULL, one thread; its rows are set by the loop. */
+int syn_rollout(const syn_program *program, syn_call *call, const syn_loop *loop, syn_run_call run,
+                void *context, syn_error *error);
 /* Make slot `to` what slot `from` is: recurrent memory and count (KV pages are the host's). */
 void syn_state_copy(const syn_program *program, uint8_t *slots, uint32_t *counts, uint32_t from, uint32_t to);
 /* END CDEF */

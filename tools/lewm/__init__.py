@@ -1,0 +1,1 @@
+"""Trains a LeWorldModel in the plugin's own worlds."""

@@ -61,7 +61,7 @@ IMAGE: Mapping[str, Any] = MappingProxyType(
     }
 )
 JOINT = 512
-# What config.json said until transformers 4.31, of every model: the end is the highest id then.
+# What transformers wrote until 4.31, of every model: the end is the highest id then.
 LEGACY_END = 2
 # What transformers' CLIPImageProcessor does unless a file says otherwise.
 PREPROCESSING = {

@@ -51,13 +51,21 @@ def main() -> None:
     """Run all and write the report."""
     commands, report = Path(sys.argv[1]), Path(sys.argv[2])
     # What the verb imports on use is imported here, once.
+    import PIL.Image
     import tokenizers  # noqa: F401
 
     import synapse_core.api.import_pt
     import synapse_core.cli.chat
+    import synapse_core.cli.classify
+    import synapse_core.cli.encode
     import synapse_core.cli.import_pt
     import synapse_core.cli.inspect
     import synapse_core.cli.run  # noqa: F401
+    from synapse_core.plugins import default_host
+
+    PIL.Image.init()  # its decoders
+    for name in default_host().names("model"):
+        default_host().get("model", name)
 
     said = report.with_suffix(".stderr")
     said.with_suffix(".stdin").write_text("hi\n")

@@ -21,7 +21,7 @@ from synapse_core.ops import TensorType
 from synapse_core.program import Limits
 from synapse_core.testing import Case, fill_weights, finder, rows
 
-FORMATS = ("q4_0", "q8_0", "q4_k", "q6_k", "bf16", "f16")
+FORMATS = ("q4_0", "q8_0", "q4_k", "q6_k", "bf16", "f16", "f32")
 NARROW, WIDE = 1024, 3072
 
 

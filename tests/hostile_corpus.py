@@ -37,6 +37,7 @@ from tests.generate.hostile_tokenizers import (
     models,
     piece,
 )
+from tests.hostile_images import ImageFile, good_images, heavy_images, image_lies, sound_images
 from tests.loaders.hostile_torch_files import good_files, hostile_files
 from tests.loaders.test_folder_fuzz import CONFIG, INDEX, SHARDS
 from tests.loaders.test_gguf_fuzz import model as gguf_model
@@ -44,6 +45,8 @@ from tests.loaders.test_gguf_hostile import LIES
 from tests.loaders.test_safetensors import DESCRIPTORS, HEADERS
 
 INSPECT, RUN, CHAT, IMPORT = "inspect", "run", "chat", "import-pt"
+CLASSIFY, ENCODE = "classify", "encode"
+PICTURE, PIXELS = "picture.png", "pixels.npy"
 CACHE = "prompt.cache"
 PT_INDEX, PT_SHARD = "pytorch_model.bin.index.json", "pytorch_model-00001-of-00001.bin"
 READERS = {
@@ -60,7 +63,12 @@ READERS = {
     "pt index": IMPORT,
     "gguf keys": INSPECT,
     "prompt cache": RUN,
+    "picture": CLASSIFY,
+    "pixels": ENCODE,
+    "preprocessor": CLASSIFY,
 }
+# Models of images: nothing of the sound model of text lies beside these.
+OF_IMAGES = ("picture", "pixels", "preprocessor")
 # A config.json that is a GGUF file's keys, as `quantize` writes it.
 KEYS: dict[str, Any] = {
     "general.architecture": "llama",
@@ -105,13 +113,18 @@ class Case:
             without = {"tokenizer.json"} if self.file == "tokenizer.model" else set()
             if self.file == "chat_template.jinja":
                 without |= {"tokenizer_config.json"}
+            if self.reader in OF_IMAGES:
+                without |= sound.keys()
             for name in sound.keys() - without - {self.file} - self.beside.keys():
                 (folder / name).hardlink_to(sound[name].decode())
         verb = READERS[self.reader]
+        pixels = ("--pixels", str(folder / PIXELS))
         rest = {
             RUN: ["-p", "hello", "-n", "1", "--backend", "numpy"],
             CHAT: ["-n", "1", "--backend", "numpy"],
             IMPORT: ["-o", str(folder / "out.safetensors")],
+            CLASSIFY: [str(folder / PICTURE), "--backend", "numpy"],
+            ENCODE: [*pixels, "-o", str(folder / "out.npy"), "--backend", "numpy"],
         }
         cache = ["--prompt-cache", str(folder / CACHE)] if self.file == CACHE else []
         return [verb, str(place), *rest.get(verb, []), *cache]
@@ -119,6 +132,19 @@ class Case:
 
 def plain(value: object) -> bytes:
     return json.dumps(value).encode()
+
+
+def images_beside(case: ImageFile) -> dict[str, bytes]:
+    """Return the sound files of a model of images around one."""
+    return {name: data for name, data in sound_images().items() if name != case.file}
+
+
+def image_cases(files: Iterator[ImageFile]) -> Iterator[Case]:
+    """Yield each file in a model of images that is sound elsewhere."""
+    for file in files:
+        yield Case(
+            file.reader, file.name, file.file, file.data, file.field, beside=images_beside(file)
+        )
 
 
 def config_lies() -> Iterator[tuple[str, dict[str, Any] | bytes, str]]:
@@ -258,6 +284,7 @@ def talking_gguf(**changes: bytes) -> GgufBytes:
 
 def light(canary: str) -> Iterator[Case]:
     """Yield the small ones; what could run code would make the file `canary`."""
+    yield from image_cases(image_lies())
     for name, (data, _) in LIES.items():
         yield Case("gguf", name, "m.gguf", data, "at byte ")
     for name, data, field in safetensors_lies():
@@ -332,6 +359,7 @@ def heavy(reader: str) -> Iterator[Case]:
         "tokenizer_config": "tokenizer_config.json",
         "generation_config": "generation_config.json",
     }
+    yield from image_cases(heavy_images(reader))
     if reader in places:
         yield from heavy_json(reader, places[reader])
     if reader == "tokenizer.json":
@@ -488,6 +516,7 @@ def controls(sound: dict[str, bytes]) -> Iterator[Case]:
         "generation_config": "generation_config.json",
     }.items():
         yield Case(reader, "sound", file, Path(sound[file].decode()).read_bytes())
+    yield from image_cases(good_images())
     rest = TRAINER + NORMALIZER
     yield Case("tokenizer.model", "sound", "tokenizer.model", PIECES + rest)
     shard = {PT_SHARD: good_files()["plain"]}

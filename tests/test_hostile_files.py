@@ -43,6 +43,9 @@ LEAST = {
     "pt index": 20,
     "gguf keys": 40,
     "prompt cache": 40,
+    "picture": 36,
+    "pixels": 20,
+    "preprocessor": 50,
 }
 
 Found = dict[str, Any]

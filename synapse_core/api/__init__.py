@@ -27,6 +27,7 @@ from synapse_core.api.verify_images import (
     probe_pixels,
     verify_images,
 )
+from synapse_core.api.verify_texts import ModelOfTexts, TextReference, probe_texts, verify_texts
 
 __all__ = [
     "Agreement",
@@ -39,8 +40,10 @@ __all__ = [
     "Memory",
     "Model",
     "ModelOfImages",
+    "ModelOfTexts",
     "Perplexity",
     "Reference",
+    "TextReference",
     "Transformers",
     "TransformersImages",
     "build",
@@ -56,6 +59,7 @@ __all__ = [
     "open_checkpoint",
     "perplexity",
     "probe_pixels",
+    "probe_texts",
     "probe_tokens",
     "reencodes",
     "requantize",
@@ -63,4 +67,5 @@ __all__ = [
     "tokenizer_of",
     "verify",
     "verify_images",
+    "verify_texts",
 ]

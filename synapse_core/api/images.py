@@ -20,6 +20,7 @@ from synapse_core.images import (
     natural_output,
     preprocessing_of,
     read_image,
+    until_end,
 )
 
 # A path, or the samples of a picture, uint8 (H, W, channels).
@@ -105,7 +106,10 @@ class ImageModel:
     ) -> np.ndarray:
         """Return an output of captions, float32 (texts, C)."""
         ports = self.encoder.text_ports()
-        ids = [tokenizer.encode(text, special=True) for text in texts]
+        ids = [
+            until_end(tokenizer.encode(text, special=True), self.built.config, f"text {number}")
+            for number, text in enumerate(texts)
+        ]
         name = natural_output(ports.outputs, output)
         return self.encoder.texts(ids, [name], report)[name]
 

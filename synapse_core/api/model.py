@@ -42,6 +42,7 @@ from synapse_core.generate import (
 from synapse_core.generate.decoder import FORWARD
 from synapse_core.graph import Graph
 from synapse_core.hookspecs import Registry
+from synapse_core.images import ENCODE_TEXT
 from synapse_core.plugins import default_host
 from synapse_core.program import Limits, Program, functions_of, header_of
 
@@ -228,6 +229,12 @@ class Model:
         """Whether it has a function of images, and none of text to go on with."""
         functions = functions_of(self.program)
         return ENCODE_IMAGE in functions and FORWARD not in functions
+
+    @property
+    def encodes(self) -> bool:
+        """Whether it makes rows of images or of texts, and has no text to go on with."""
+        functions = functions_of(self.program)
+        return bool({ENCODE_IMAGE, ENCODE_TEXT} & set(functions)) and FORWARD not in functions
 
     @property
     def images(self) -> ImageModel:

@@ -44,7 +44,7 @@ def classify(
     as_json: bool,
 ) -> None:
     """Print the likeliest classes of each IMAGE, with their shares of the softmax."""
-    check_inputs(images, **{"--pixels": pixels})
+    check_inputs(images, {"--pixels": pixels})
     options = {"threads": threads, "format": format, "arith": arith}
     with open_images(model, backend, size, batch, **options) as loaded:
         loaded.images.check_classes()

@@ -57,7 +57,7 @@ def encode(
 
     The file appears whole or not at all.
     """
-    check_inputs(images, **{"--text": texts, "--pixels": pixels})
+    check_inputs(images, {"--text": texts or None, "--pixels": pixels})
     options = {"threads": threads, "format": format, "arith": arith, "tokenizer": tokenizer}
     with open_images(model, backend, size, batch, **options) as loaded:
         count = len(images) or len(texts) or None

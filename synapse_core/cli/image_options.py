@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -89,13 +89,15 @@ def given_pixels(model: Model, path: Path | None) -> np.ndarray | None:
     return load_pixels(path, shape).reshape(-1, *shape)
 
 
-def check_inputs(images: tuple[Path, ...], **others: object) -> None:
-    """Check that one kind of input is given.
+def check_inputs(
+    images: tuple[Path, ...], others: Mapping[str, object], named: str = "IMAGE"
+) -> None:
+    """Check that one kind of input is given; `named` is what the verb calls its pictures.
 
     Raises: UsageError naming those there are.
     """
-    kinds = {"IMAGE": images, **others}
-    given = [name for name, value in kinds.items() if value]
+    kinds = {named: images or None, **others}
+    given = [name for name, value in kinds.items() if value is not None]
     if len(given) != 1:
         found = " and ".join(given) if given else "nothing"
         raise UsageError(f"found {found}; give one of: {', '.join(kinds)}")

@@ -69,7 +69,7 @@ def logits(
     """
     from synapse_core.api.source import is_program
 
-    check_inputs(images, **{"--tokens": tokens, "--pixels": pixels})
+    check_inputs(images, {"--tokens": tokens, "--pixels": pixels}, "--image")
     ids = [] if tokens is None else parse_ids(tokens)
     if kv is None and not is_program(model):
         kv = "f32"

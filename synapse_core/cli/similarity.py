@@ -40,7 +40,7 @@ def similarity(
     """Print how each IMAGE is shared among the texts: a softmax over them, by the model's scale."""
     import numpy as np
 
-    check_inputs(images)
+    check_inputs(images, {})
     options = {"threads": threads, "format": format, "arith": arith, "tokenizer": tokenizer}
     with open_images(model, backend, size, batch, **options) as loaded:
         table = loaded.similarity(images, texts, report=progress_of(len(images), "images"))

@@ -92,7 +92,8 @@ def verify(
     as stored. transformers reads a folder in float32, llama.cpp a GGUF file. They must agree to
     2e-4 standard deviations of the logits everywhere; where one side rounds weights, activations,
     keys or values, to 5 % rms. Beyond that the exit code is 1. Keys and values are f32 unless --kv
-    says otherwise. Of a model of images every output is compared, on seeded or given pixels.
+    says otherwise. Of an encoder every output is compared, on seeded texts and on seeded or given
+    pixels.
     """
     if integrity:
         _verify_file(model, as_json)
@@ -111,9 +112,9 @@ def verify(
         options["kv"] = "f32"
     options |= {"image_size": parse_size(size), "images": batch}
     with open_model(model, backend, threads=threads, tokenizer=tokenizer, **options) as tested:
-        if tested.takes_images:
+        if tested.encodes:
             if ids is not None or text is not None:
-                raise UsageError("this model takes images: give --pixels, not tokens or a text")
+                raise UsageError("this model is verified on seeded texts: give no tokens, no text")
             verify_model_of_images(
                 tested, model, against, original, pixels, seed, tolerance, options, as_json
             )

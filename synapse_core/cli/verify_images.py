@@ -1,4 +1,4 @@
-"""`synapse verify` of a model of images."""
+"""`synapse verify` of an encoder of images and texts."""
 
 from __future__ import annotations
 
@@ -13,7 +13,9 @@ from synapse_core.cli.output import finite, print_json, print_table
 from synapse_core.errors import CheckFailed, UsageError
 
 if TYPE_CHECKING:
-    from synapse_core.api import Agreement, Model
+    import numpy as np
+
+    from synapse_core.api import Agreement, ImageReference, Model, TextReference
 
 NUMPY, TRANSFORMERS = "numpy", "transformers"
 # Of classes only: features have no likeliest column.
@@ -31,37 +33,33 @@ def verify_model_of_images(
     options: dict[str, Any],
     as_json: bool,
 ) -> None:
-    """Compare every output of `encode_image`, print the table, fail where one does not agree.
+    """Compare every output of images and of texts, print the table, fail where one does not agree.
+
+    Given pixels are compared alone.
 
     Raises: CheckFailed; UsageError for a reference that does not run images.
     """
-    from synapse_core.api import (
-        ModelOfImages,
-        TransformersImages,
-        reencodes,
-        rounds,
-        verify_images,
-    )
+    from synapse_core.api import ModelOfImages, ModelOfTexts, TransformersImages, reencodes, rounds
     from synapse_core.api.source import is_program
     from synapse_core.plugins import default_host
 
-    given = given_pixels(tested, pixels)
+    images = tested.images.encoder.image is not None
+    if pixels is not None and not images:
+        raise UsageError(f"{model} takes no images: it is verified on seeded texts")
+    given = given_pixels(tested, pixels) if images else None
     rounded = rounds(tested)
     if against != NUMPY or original is not None:
         rounded = rounded or reencodes(tested, original or model, default_host())
-    checked: dict[str, Any] = {
-        "pixels": given,
-        "rounded": rounded,
-        "tolerance": tolerance,
-        "seed": seed,
-    }
+    checked: dict[str, Any] = {"rounded": rounded, "tolerance": tolerance, "seed": seed}
     if against == TRANSFORMERS:
-        found = verify_images(tested, TransformersImages(original or model), **checked)
+        theirs = TransformersImages(original or model)
+        found = _agreements(tested, theirs, theirs, given, checked)
     elif against == NUMPY:
         if original is not None:
             options = {} if is_program(original) else {"image_size": options.get("image_size")}
         with open_model(original or model, NUMPY, **options) as reference:
-            found = verify_images(tested, ModelOfImages(reference), **checked)
+            both = ModelOfImages(reference), ModelOfTexts(reference)
+            found = _agreements(tested, *both, given, checked)
     else:
         raise UsageError(f"--against {against}: it runs no images; use numpy or transformers")
     report: dict[str, Any] = {"model": str(model), "backend": tested.backend, "against": against}
@@ -78,6 +76,25 @@ def verify_model_of_images(
                 f"backend {tested.backend!r} against {against}: {one.measure} error {one.error:.3g}"
                 f" of a deviation in {name!r}; the tolerance is {one.tolerance:.3g}"
             )
+
+
+def _agreements(
+    tested: Model,
+    images: ImageReference,
+    texts: TextReference,
+    pixels: np.ndarray | None,
+    checked: dict[str, Any],
+) -> dict[str, Agreement]:
+    """Return what agrees by the output's name, those of texts behind "text "."""
+    from synapse_core.api import verify_images, verify_texts
+
+    found: dict[str, Agreement] = {}
+    if tested.images.encoder.image is not None:
+        found |= verify_images(tested, images, pixels=pixels, **checked)
+    if tested.images.encoder.text is not None and pixels is None:
+        of_texts = verify_texts(tested, texts, **checked)
+        found |= {f"text {name}": one for name, one in of_texts.items()}
+    return found
 
 
 def _plain(name: str, found: Agreement) -> dict[str, Any]:

@@ -181,16 +181,15 @@ def _reshaped(
 def flattened(weight: Weight, tensor: FileTensor) -> FileTensor:
     """Return a convolution's weight (N, C, h, w) as the matrix (N, C·h·w) that it is in memory.
 
-    Only of floats: a row of blocks is as long as the last axis.
+    Only of floats: a row of blocks is as long as the last axis. One that lies as its weight does,
+    (N, 1, w), is returned as it is.
     """
-    columns = math.prod(tensor.shape[1:])
-    if (
-        len(tensor.shape) > 2
-        and (tensor.shape[0], columns) == (weight.rows, weight.cols)
-        and tensor.format in FLOATS
-    ):
-        return attrs.evolve(tensor, shape=(weight.rows, weight.cols))
-    return tensor
+    asked = (weight.rows, weight.cols)
+    if len(tensor.shape) < 3 or tensor.format not in FLOATS or (tensor.rows, tensor.cols) == asked:
+        return tensor
+    if (tensor.shape[0], math.prod(tensor.shape[1:])) != asked:
+        return tensor
+    return attrs.evolve(tensor, shape=asked)
 
 
 def _made_of(weight: Weight, tensor: FileTensor, entry: Made, formats: Formats) -> WeightSource:

@@ -6,6 +6,7 @@ from functools import partial
 from typing import Any
 
 import attrs
+import numpy as np
 
 from synapse_core.errors import UsageError
 from synapse_core.families.config import ComponentConfig, LayerConfig, SublayerConfig
@@ -19,6 +20,8 @@ from synapse_core.ops import TensorType
 # Channels × height × width stays far below 2^31 columns.
 MOST_CHANNELS = 64
 MOST_PIXELS = 1 << 14
+# Published models have four.
+MOST_REGISTERS = 64
 ENCODE_IMAGE = "encode_image"
 IMAGES = "images"
 PIXELS = "pixels"
@@ -87,8 +90,9 @@ class ImageTower:
     """An image encoder: patches · W, a class row before them, positions, residual sublayers.
 
     `image` is what it was trained on. `first_norm` stands before the layers, `norm` behind them; it
-    is the caller's to build, since some norm all rows and some the class row only. `antialias`: how
-    the table of positions is stretched to images of another size.
+    is the caller's to build, since some norm all rows and some the class row only. `registers` rows
+    stand between the class row and the patches, and have no position. `antialias` says how the
+    positions of another size of images are interpolated.
     """
 
     image: ImageShape
@@ -97,7 +101,13 @@ class ImageTower:
     norm: ComponentConfig
     first_norm: ComponentConfig | None = None
     patch_bias: bool = True
+    registers: int = 0
     antialias: bool = False
+
+    @property
+    def first_patch(self) -> int:
+        """How many rows of an image stand before its patches."""
+        return 1 + self.registers
 
     def to_json(self) -> dict[str, Any]:
         """Return it as plain JSON."""
@@ -108,6 +118,7 @@ class ImageTower:
             "norm": self.norm.to_json(),
             "first_norm": self.first_norm.to_json() if self.first_norm else None,
             "patch_bias": self.patch_bias,
+            "registers": self.registers,
             "antialias": self.antialias,
         }
 
@@ -128,6 +139,7 @@ class ImageTower:
             norm=ComponentConfig.from_json(fields.object("norm"), "norm"),
             first_norm=ComponentConfig.from_json(first, "norm") if first else None,
             patch_bias=fields.flag("patch_bias"),
+            registers=fields.whole("registers", least=0, most=MOST_REGISTERS),
             antialias=fields.flag("antialias"),
         )
 
@@ -142,10 +154,12 @@ def build_image_tower(
 ) -> Tensor:
     """Add an image tower at the graph's image size, up to its last norm.
 
-    Weights: `patch.weight` (C × channels·patch·patch), `patch.bias`, `class`, `positions`
-    (1 + patches × C; of the trained size in the file), `first_norm`, `layers.<n>`.
+    Weights: `patch.weight` (C × channels·patch·patch), `patch.bias`, `class`, a
+    `registers.<n>.weight` each (stored together, R × C), `positions` (stored 1 + trained patches
+    × C), `first_norm`, `layers.<n>`. Positions are interpolated for another size than
+    the trained one.
 
-    Shapes: pixels (B, channels·H·W) → (B · (1 + patches), C).
+    Shapes: pixels (B, channels·H·W) → (B · (1 + R + patches), C).
     """
     image = tower.image.at(g.graph.image_size)
     pixels = image_input(g, image)
@@ -159,6 +173,8 @@ def build_image_tower(
     )
     bias = w.vector("patch.bias", tower.width) if tower.patch_bias else None
     x = g.linear(x, w.matrix("patch.weight", tower.width, x.type.cols), bias)  # (B·patches, C)
+    for number in reversed(range(tower.registers)):
+        x = g.op("append_row", x, _register(w, tower, number), where="front")
     x = g.op("append_row", x, w.vector("class", tower.width), where="front")
     x = g.op("add_positions", x, _positions(w, tower, image))
     if tower.first_norm is not None:
@@ -166,23 +182,32 @@ def build_image_tower(
     return build_layers(g, x, w, tower.layers, registry)
 
 
+def _register(w: WeightScope, tower: ImageTower, number: int) -> WeightRef:
+    stored = (tower.registers, tower.width)
+    row = partial(_one_row, number=number)
+    return w.made(f"registers.{number}.weight", 1, tower.width, stored=stored, make=row)
+
+
+def _one_row(rows: np.ndarray, *, number: int) -> np.ndarray:
+    row: np.ndarray = rows[number]
+    return row
+
+
 def _positions(w: WeightScope, tower: ImageTower, image: ImageShape) -> WeightRef:
-    """Declare the table of positions, stretched where images are not of the trained size."""
+    """Return the table of positions for images of this size; those of registers are zeros."""
     trained = tower.image
-    if image == trained:
-        return w.matrix("positions", 1 + trained.patches, tower.width)
-    return w.made(
-        "positions",
-        1 + image.patches,
-        tower.width,
-        stored=(1 + trained.patches, tower.width),
-        make=partial(
-            interpolate_positions,
-            grid=trained.grid,
-            asked=image.grid,
-            antialias=tower.antialias,
-        ),
-    )
+    stored = (1 + trained.patches, tower.width)
+    if image.grid == trained.grid and not tower.registers:
+        return w.matrix("positions", *stored)
+    make = partial(_resized, tower=tower, grid=image.grid)
+    rows = tower.first_patch + image.patches
+    return w.made("positions", rows, tower.width, stored=stored, make=make)
+
+
+def _resized(table: np.ndarray, *, tower: ImageTower, grid: tuple[int, int]) -> np.ndarray:
+    """Return the table (1 + trained patches, C) as (1 + R + patches, C)."""
+    resized = interpolate_positions(table, tower.image.grid, grid, antialias=tower.antialias)
+    return np.insert(resized, [1] * tower.registers, np.float32(0), axis=0)
 
 
 def encoder_layer(

@@ -44,8 +44,8 @@ class TextPorts:
             raise UsageError(
                 f"the model has no function {FORWARD!r} (it has: {has}): no text"
                 + (
-                    "; `synapse encode` and its kin take images"
-                    if "encode_image" in functions
+                    "; `synapse encode` and its kin take images and texts"
+                    if {"encode_image", "encode_text"} & set(functions)
                     else ""
                 )
             )

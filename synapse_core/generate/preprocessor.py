@@ -9,7 +9,12 @@ if TYPE_CHECKING:
 
 
 class Preprocessor(Protocol):
-    """Makes rows of pixels or samples; a plugin's `preprocessor` provides it."""
+    """Makes rows of pixels or samples; a plugin's `preprocessor` provides it.
+
+    A model whose `preprocessor_config.json` names one that the core does not read (by
+    `image_processor_type`) gets the plugin's of that name; for images it takes uint8 (H, W, C)
+    and gives one row, float32 (1, C·H·W), channel-major.
+    """
 
     @property
     def cols(self) -> int:

@@ -1,9 +1,10 @@
 """From picture files to rows of pixels, and from rows of pixels to what a model says of them."""
 
+from synapse_core.images.captions import until_end
 from synapse_core.images.decoding import MOST_IMAGE_PIXELS, check_samples, read_image
 from synapse_core.images.encoder import Encoder, natural_output
 from synapse_core.images.pixels import check_pixels, load_pixels
-from synapse_core.images.ports import CaptionPorts, ImagePorts, encoder_ports
+from synapse_core.images.ports import ENCODE_TEXT, CaptionPorts, ImagePorts, encoder_ports
 from synapse_core.images.preprocessing import (
     PREPROCESSOR_JSON,
     Preprocessing,
@@ -13,6 +14,7 @@ from synapse_core.images.preprocessing import (
 )
 
 __all__ = [
+    "ENCODE_TEXT",
     "MOST_IMAGE_PIXELS",
     "PREPROCESSOR_JSON",
     "CaptionPorts",
@@ -28,4 +30,5 @@ __all__ = [
     "read_image",
     "read_preprocessing",
     "size_of_file",
+    "until_end",
 ]

@@ -98,6 +98,16 @@ def test_axes_of_one_number_are_no_obstacle_and_nothing_is_copied(tmp_path: Path
     assert source is checkpoint.tensors["h.0.conv.weight"]
 
 
+@pytest.mark.parametrize("shape", [(ROWS, 2, 4, 4), (ROWS, COLS, 1), (ROWS, 2, COLS // 2)])
+def test_a_convolution_s_weight_is_the_matrix_that_it_is_in_memory(
+    tmp_path: Path, shape: tuple[int, ...]
+) -> None:
+    numbers = np.random.default_rng(4).standard_normal(shape).astype(np.float32)
+    checkpoint = checkpoint_of(tmp_path, **{"h.0.conv.weight": numbers})
+    ours = numbers_of(bind_weights(graph_of(), FAMILY, checkpoint), "layers.0.conv")
+    assert np.array_equal(ours, numbers.reshape(ROWS, COLS))
+
+
 @pytest.mark.parametrize(
     ("name", "shape"),
     [
@@ -105,8 +115,8 @@ def test_axes_of_one_number_are_no_obstacle_and_nothing_is_copied(tmp_path: Path
         ("h.0.w1", (COLS, ROWS + 1)),
         ("h.0.log", (ROWS // 2, 2)),
         ("h.0.log", (ROWS, 1, 2)),
-        ("h.0.conv.weight", (ROWS, COLS, 1)),
-        ("h.0.conv.weight", (ROWS, 2, COLS // 2)),
+        ("h.0.conv.weight", (COLS, ROWS, 1)),
+        ("h.0.conv.weight", (ROWS // 2, 2, COLS)),
         ("h.0.conv.weight", (ROWS, 1, COLS, 2)),
     ],
 )

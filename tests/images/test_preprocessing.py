@@ -121,3 +121,33 @@ def test_a_picture_that_does_not_get_the_size_is_told_both() -> None:
 def test_a_long_picture_is_not_resized_beyond_bounds() -> None:
     with pytest.raises(UsageError, match="would be resized"):
         made({**CLIP, "size": 16384}).rows(np.zeros((1, 30000, 3), np.uint8))
+
+
+class Doubled:
+    """A plugin's preprocessor: twice the middle."""
+
+    cols = 2
+
+    def rows(self, samples: np.ndarray) -> np.ndarray:
+        return np.full((1, 2), 2.0 * samples.mean(), np.float32)
+
+
+class WithDoubled:
+    """The installed plugins, and one that provides `Doubled` by name."""
+
+    def get(self, kind: str, name: str) -> Any:
+        return Doubled if (kind, name) == ("preprocessor", "DoubledProcessor") else None
+
+    def names(self, kind: str) -> tuple[str, ...]:
+        return ("DoubledProcessor",) if kind == "preprocessor" else ()
+
+    def advice(self, kind: str, name: str) -> str:
+        return ""
+
+
+def test_a_processor_of_another_name_is_the_plugin_s_that_provides_it() -> None:
+    files = {PREPROCESSOR_JSON: json.dumps({"image_processor_type": "DoubledProcessor"})}
+    found = preprocessing_of(files, {}, "m", (2, 1, 1), WithDoubled())
+    assert isinstance(found, Doubled)
+    with pytest.raises(FileError, match="'DoubledProcessor' is not read"):
+        preprocessing_of(files, {}, "m", SHAPE, default_host())

@@ -187,9 +187,7 @@ def test_what_is_written_has_published_names_and_fits(tmp_path: Path) -> None:
 
 def test_windows_are_the_same_twice_and_follow_the_simulator() -> None:
     for world in worlds.WORLDS.values():
-        first, again = (
-            policies.windows(world, np.random.default_rng(7), 30, 3) for _ in range(2)
-        )
+        first, again = (policies.windows(world, np.random.default_rng(7), 30, 3) for _ in range(2))
         for left, right in zip(first, again, strict=True):
             np.testing.assert_array_equal(left, right)
         states, actions = first

@@ -105,7 +105,7 @@ def compiled(tier: recipe.Tier) -> tuple[cffi.FFI, object, dict[str, object]]:
     ffi.cdef(declared_in(recipe.HOST / "pack.h"))
     folder = Path(tempfile.mkdtemp(prefix="synapse-kernels-"))
     (folder / "math.c").write_text(MATH)
-    kernels = [path for path in recipe.runtime_sources(tier) if path.parent != RUNTIME]
+    kernels = recipe.kernel_sources(tier)
     kernels += [path for path in recipe.host_sources(tier) if path.name == "pack.c"]
     flags = tier.flags or ("-mcpu=baseline",)
     compile_c([*kernels, folder / "math.c"], folder / "k.so", "-shared", "-fPIC", *flags)

@@ -10,8 +10,15 @@ import numpy as np
 import pytest
 from synapse_backend_cpu.backend import CpuBackend
 
-from synapse_core.backends import NumpyBackend
-from synapse_core.testing import Case, recurrent_scan, rows, same_bits, worst_error
+from synapse_core.backends import Loop, NumpyBackend, Unroller, Unrolls
+from synapse_core.testing import (
+    Case,
+    recurrent_scan,
+    rows,
+    same_bits,
+    window_predictor,
+    worst_error,
+)
 from synapse_core.testing.backend_kit import CORPUS, RELATIVE_TOLERANCE, TOYS
 
 from .machines.backend import EmulatedBackend
@@ -66,6 +73,23 @@ def test_copied_recurrence_goes_on_with_the_native_bits(emulated, scan_case):
         assert ends[0].tobytes() == ends[1].tobytes()
         found.append(ends[0])
     assert found[0].tobytes() == found[1].tobytes()
+
+
+def test_a_loop_has_the_native_bits(emulated):
+    loop = Loop("predict", "latents", "next", 3)
+    rng = np.random.default_rng(17)
+    start = rng.standard_normal((3, 2, 24), np.float32)
+    actions = rng.standard_normal((3, 7, 24), np.float32)
+    found = []
+    for backend in (emulated, CpuBackend()):
+        executable = window_predictor().executable()
+        session = backend.open(executable, threads=1)
+        assert isinstance(session, Unrolls)
+        unroller = Unroller.open(session, executable.program, loop)
+        found.append(unroller.run(start, {"actions": actions}))
+        session.close()
+    assert np.array_equal(found[0], found[1])
+    assert np.abs(found[0][:, 2:]).max() > 0.1
 
 
 def test_fused_multiply_and_add_would_be_seen(machine_of):

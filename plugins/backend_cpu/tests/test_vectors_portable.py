@@ -41,7 +41,7 @@ pytestmark = pytest.mark.portable
 
 def sources(tier: recipe.Tier) -> list[Path]:
     """The digest, a table of kernels, and what packs for it."""
-    kernels = [path for path in recipe.runtime_sources(tier) if path.parent != recipe.RUNTIME]
+    kernels = recipe.kernel_sources(tier)
     packing = [path for path in recipe.host_sources(tier) if path.name == "pack.c"]
     return [HERE / "kernel_digest.c", *kernels, *packing]
 

@@ -12,6 +12,7 @@ from synapse_model_lewm import graph as own_graph
 from synapse_model_lewm.family import FAMILY
 from synapse_model_lewm.world_model import WorldModel
 
+import synapse_core as synapse
 from synapse_core.components import LayerNorm
 
 from .cases import TINY, full
@@ -69,6 +70,22 @@ def test_the_published_size_matches_the_public_implementation(
         assert world.model.built.program.host["parameters"] == 18_034_478
         errors = errors_of(published, world)
     assert max(errors.values()) <= TOLERANCE, errors
+
+
+@pytest.mark.parametrize("size", [(25, 10), (10, 10), (30, 20)])
+def test_another_size_of_images_has_the_public_positions(
+    tiny: MakeTiny, size: tuple[int, int]
+) -> None:
+    import torch
+
+    made = tiny("odd")
+    pixels = np.random.default_rng(8).standard_normal((2, 3, *size)).astype(np.float32)
+    with torch.no_grad():
+        info = {"pixels": torch.from_numpy(pixels)[None]}
+        expected = make_model(made.config).encode(info)["emb"][0].numpy()
+    with synapse.load(made.folder, backend="cpu", image_size=size) as model:
+        found = model.encode(pixels=pixels)
+    assert np.abs(found - expected).max() <= TOLERANCE * expected.std()
 
 
 def test_names_of_transformers_5_are_read_too(tiny: MakeTiny, tmp_path: Path) -> None:

@@ -1,1 +1,1 @@
-"""Vision encoders: ViT."""
+"""Vision encoders: ViT, DINOv2, CLIP."""

@@ -87,7 +87,7 @@ class VisionConfig:
             family=fields.text("family"),
             tower=ImageTower.from_json(fields.object("tower")),
             classes=classes,
-            labels=_listed_labels(fields, classes),
+            labels=listed_labels(fields, classes),
             pooled=fields.whole("pooled", least=0, most=MOST_WIDTH),
             pool_activation=fields.choice("pool_activation", set(ACTIVATION_OF.values())),
             preprocessing=dict(fields.object("preprocessing").values),
@@ -144,12 +144,16 @@ def read_activation(read: Fields, key: str) -> str:
     return ACTIVATION_OF[read.choice(key, ACTIVATION_OF)]
 
 
-def read_labels(read: Fields) -> tuple[int, tuple[str, ...]]:
+def read_labels(read: Fields, head: str = "") -> tuple[int, tuple[str, ...]]:
     """Read how many classes there are and their names: `id2label`, or `num_labels` without names.
+
+    Where both are silent the rows of the tensor `head` are counted, if it is there.
 
     Raises: FileError naming the key.
     """
     if not read.has("id2label"):
+        if not read.has("num_labels") and read.has_tensor(head):
+            return read.tensor_rows(head, most=MOST_VOCABULARY), ()
         return read.whole("num_labels", most=MOST_VOCABULARY), ()
     names = read.object("id2label").values
     count = len(names)
@@ -171,7 +175,11 @@ def check_labels(read: Fields, key: str, labels: Iterable[object]) -> tuple[str,
     return tuple(checked)
 
 
-def _listed_labels(fields: Fields, classes: int) -> tuple[str, ...]:
+def listed_labels(fields: Fields, classes: int) -> tuple[str, ...]:
+    """Return the labels of a config in our own form: one for each class, or none.
+
+    Raises: FileError naming the key.
+    """
     found = fields.values.get("labels")
     if not isinstance(found, list) or len(found) not in (0, classes):
         raise fields.error("labels", f"expected a list of {classes} names, or of none")

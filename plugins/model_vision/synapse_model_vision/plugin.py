@@ -12,9 +12,18 @@ def _family(name: str, factory: str, summary: str) -> Provides:
 
 @hookimpl
 def synapse_models() -> Provided:
-    """ViT, in three forms."""
+    """ViT in three forms, DINOv2 and CLIP."""
     return (
         _family("vit", "vit:CLASSIFIER", "ViT with a head of classes."),
         _family("vit_features", "vit:FEATURES", "ViT without a head."),
         _family("vit_timm", "timm:FAMILY", "ViT in timm's form."),
+        _family("dinov2", "dinov2:FAMILY", "DINOv2, with and without registers and classes."),
+        _family("clip", "clip:FAMILY", "CLIP, both of its towers or one."),
     )
+
+
+@hookimpl
+def synapse_norm() -> Provided:
+    """What DINOv2 has where other models may have a norm behind a sublayer."""
+    factory = f"{PACKAGE}.layer_scale:LayerScale"
+    return (Provides("norm", "layer_scale", factory, "A learned factor for each column."),)

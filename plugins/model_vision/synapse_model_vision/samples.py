@@ -60,3 +60,40 @@ VIT_TIMM = {
         TIMM_TENSORS,
     )
 }
+DINOV2 = {
+    "hf": CheckpointSample(
+        {
+            "architectures": ["Dinov2WithRegistersForImageClassification"],
+            "hidden_size": WIDTH,
+            "num_hidden_layers": 2,
+            "num_attention_heads": 3,
+            "mlp_ratio": 2,
+            "image_size": SIDE,
+            "patch_size": PATCH,
+            "layer_norm_eps": 1e-6,
+            "hidden_act": "gelu",
+            "qkv_bias": True,
+            "use_swiglu_ffn": True,
+            "num_register_tokens": 3,
+            "id2label": {"0": "a cat", "1": "a dog", "2": "none"},
+        }
+    )
+}
+CLIP = {
+    "hf": {
+        "architectures": ["CLIPModel"],
+        "projection_dim": 20,
+        "vision_config": {key: HF[key] for key in HF if key != "qkv_bias"},
+        "text_config": {
+            "hidden_size": 16,
+            "num_hidden_layers": 2,
+            "num_attention_heads": 2,
+            "intermediate_size": 24,
+            "max_position_embeddings": 12,
+            "vocab_size": 50,
+            "eos_token_id": 49,
+            "hidden_act": "quick_gelu",
+            "layer_norm_eps": 1e-5,
+        },
+    }
+}

@@ -13,6 +13,7 @@ from PIL import Image
 from synapse_core.cli import frame
 
 from .checkpoints import write
+from .tower_cases import CASES, WIDE_CASES, MadeTower, make_tower
 
 
 class Done(NamedTuple):
@@ -21,6 +22,7 @@ class Done(NamedTuple):
 
 
 Run = Callable[..., Done]
+MakeTower = Callable[[str], MadeTower]
 
 
 @pytest.fixture
@@ -60,3 +62,17 @@ def pictures(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
         paths.append(folder / f"{name}.png")
         Image.fromarray(samples).save(paths[-1])
     return paths
+
+
+@pytest.fixture(scope="session")
+def make_tower_of(tmp_path_factory: pytest.TempPathFactory) -> MakeTower:
+    """`make_tower_of(name)`: the checkpoint of a case of DINOv2 or CLIP, made once."""
+    known: dict[str, MadeTower] = {}
+
+    def make(name: str) -> MadeTower:
+        if name not in known:
+            folder = tmp_path_factory.mktemp(name.replace(" ", "_"))
+            known[name] = make_tower((CASES | WIDE_CASES)[name], folder)
+        return known[name]
+
+    return make

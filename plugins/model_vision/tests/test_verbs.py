@@ -8,8 +8,10 @@ from typing import Any
 
 import numpy as np
 import pytest
+from PIL import Image
 
 import synapse_core.api as synapse
+from synapse_core.errors import UsageError
 from synapse_core.plugins import default_host
 
 from .checkpoints import write
@@ -230,3 +232,42 @@ def test_two_kinds_of_input_exclude_each_other(run_here: Run, vit: Path, picture
     asked = ("encode", vit, pictures[0], "--text", "x", "-o", "x.npy")
     assert "give one of" in run_here(*asked, code=2).err
     assert "found nothing" in run_here("classify", vit, code=2).err
+
+
+def test_python_takes_paths_samples_and_whatever_yields_them(vit: Path, pictures: Any) -> None:
+    samples = [np.array(Image.open(path).convert("RGB")) for path in pictures]
+    with synapse.load(vit, images=2) as model:
+        expected = model.encode(pictures)
+        for given in (samples, iter(pictures), [str(path) for path in pictures]):
+            np.testing.assert_array_equal(model.encode(given), expected)
+        np.testing.assert_array_equal(model.encode(samples[1]), expected[1:2])
+        for wrong in (np.zeros((4, 4), np.uint8), np.zeros((4, 4, 3), np.float32)):
+            with pytest.raises(UsageError, match="expected uint8"):
+                model.encode(wrong)
+        for given in ({}, {"images": pictures, "texts": "x"}):
+            with pytest.raises(UsageError, match="one of them"):
+                model.encode(**given)
+
+
+def test_a_plugin_s_preprocessor_of_another_width_is_refused(
+    vit: Path, pictures: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Narrow:
+        cols = 2
+
+    with synapse.load(vit) as model:
+        monkeypatch.setattr("synapse_core.api.images.preprocessing_of", lambda *_: Narrow())
+        with pytest.raises(UsageError, match="makes rows of 2, the model takes 1323"):
+            model.encode(pictures)
+
+
+@pytest.mark.reference
+def test_verify_against_transformers(run_here: Run, vit: Path, features: Path) -> None:
+    pytest.importorskip("transformers")
+    for model, outputs in ((vit, ["logits"]), (features, ["pooled", "last_hidden_state"])):
+        asked = ("--against", "transformers", "--backend", "numpy", "--size", "28x14", "--json")
+        found = json.loads(run_here("verify", model, *asked).out)
+        assert [row["output"] for row in found["outputs"]] == outputs
+        assert found["holds"]
+    asked = ("--against", "llama.cpp", "--backend", "numpy")
+    assert "runs no images" in run_here("verify", vit, *asked, code=2).err

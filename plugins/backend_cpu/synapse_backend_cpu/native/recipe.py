@@ -132,11 +132,16 @@ def tiers_of(target: str) -> tuple[Tier, ...]:
 
 def runtime_sources(tier: Tier = PLAIN) -> list[Path]:
     """Return the C files of the runtime, its loops, and a table of its core kernels."""
+    loops = (RUNTIME / "loops").glob("*.c")
+    return sorted([*RUNTIME.glob("*.c"), *loops, *kernel_sources(tier)])
+
+
+def kernel_sources(tier: Tier = PLAIN) -> list[Path]:
+    """Return the C files of a table of core kernels."""
     replaced = {path.name for folder in (RUNTIME / "kernels", HOST) for path in folder.glob("*.c")}
     own = (RUNTIME / tier.folder).glob("*.c") if tier.folder else ()
     beside = [path for path in own if path.name not in replaced]
-    loops = (RUNTIME / "loops").glob("*.c")
-    return sorted([*RUNTIME.glob("*.c"), *loops, *_of_tier(RUNTIME / "kernels", tier), *beside])
+    return sorted([*_of_tier(RUNTIME / "kernels", tier), *beside])
 
 
 def host_sources(tier: Tier = PLAIN) -> list[Path]:

@@ -13,6 +13,7 @@ from synapse_backend_cpu.kept import KeptState, goes_back, kept_states, saved_si
 
 from synapse_core.backends import (
     Executable,
+    Loop,
     PageCounts,
     PageTable,
     check_copied,
@@ -42,6 +43,16 @@ CALL = np.dtype(
         ("counts", "<u4"),
         ("rows", "<u4", (MAX_SPACES, 3)),
         ("pages", "<u4", (MAX_GROUPS, 4)),
+    ]
+)
+MOST_GIVEN = 4
+LOOP = np.dtype(
+    [
+        ("call", CALL),
+        *((name, "<u4") for name in ("space", "window", "slots", "begun", "steps")),
+        *((name, "<u4") for name in ("fed", "output", "givens")),
+        ("given", "<u4", (MOST_GIVEN, 2)),
+        *((name, "<u4") for name in ("series", "slot", "position")),
     ]
 )
 
@@ -218,6 +229,33 @@ class EmulatedSession:
             name: self.memory.get(arena + offset, shape, "<f4")
             for name, offset, shape in host.outputs()
         }
+
+    def unroll(
+        self, loop: Loop, series: np.ndarray, begun: int, given: Mapping[str, np.ndarray]
+    ) -> None:
+        """Run a loop in the guest; see `synapse_core.backends.Unrolls`."""
+        table = self.functions[loop.function]
+        inputs = {port.name: port for port in table.inputs}
+        sequences, total, _ = series.shape
+        record = np.zeros((), dtype=LOOP)
+        record["call"] = self.call
+        record["call"]["function"] = table.index
+        space = inputs[loop.fed].type.space.name
+        record["space"] = [space_.name for space_ in table.spaces].index(space)
+        record["window"], record["slots"] = loop.window, sequences
+        record["begun"], record["steps"] = begun, total - begun
+        record["fed"] = inputs[loop.fed].tensor
+        record["output"] = next(p.tensor for p in table.outputs if p.name == loop.output)
+        record["givens"] = len(given)
+        for number, (name, rows) in enumerate(given.items()):
+            record["given"][number] = inputs[name].tensor, self.memory.put(rows)[0]
+        record["series"] = self.memory.put(series)[0]
+        for name in ("slot", "position"):
+            record[name] = self.memory.take(4 * sequences * loop.window)
+        fault = self.memory.attempt("guest_rollout", record, self.memory.take(LOOP.itemsize))
+        if fault is not None:
+            raise call_error(fault, table)
+        series[:] = self.memory.get(int(record["series"]), series.shape, "<f4")
 
     def copy_state(self, source: int, target: int, positions: int | None = None) -> None:
         """Share a slot's pages; see `synapse_core.backends.Session.copy_state`."""

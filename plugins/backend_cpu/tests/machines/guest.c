@@ -23,6 +23,15 @@ typedef struct {
     struct { uint32_t pool, pages, per_slot, table; } pages[SYN_MAX_GROUPS];
 } guest_call;
 
+enum { MOST_GIVEN = 4 };
+
+typedef struct {
+    guest_call call;
+    uint32_t space, window, slots, begun, steps, fed, output, givens;
+    struct { uint32_t tensor, rows; } given[MOST_GIVEN];
+    uint32_t series, slot, position;
+} guest_loop;
+
 enum { MEMORY_BYTES = 8 << 20, MOST_KERNELS = 64 };
 
 extern const syn_kernel *const syn_core_kernels[];
@@ -41,6 +50,7 @@ uint32_t guest_take(uint32_t bytes);
 uint32_t guest_open(uint32_t file, uint32_t error);
 uint32_t guest_scratch_bytes(uint32_t function);
 uint32_t guest_run(uint32_t call, uint32_t error);
+uint32_t guest_rollout(uint32_t loop, uint32_t error);
 uint32_t guest_copy_state(uint32_t slots, uint32_t counts, uint32_t from, uint32_t to);
 
 /* The address of a new block of zeros, 64-byte aligned; 0 when there is no room. */
@@ -73,8 +83,7 @@ uint32_t guest_scratch_bytes(uint32_t function) {
     return bytes < UINT32_MAX ? (uint32_t)bytes : UINT32_MAX;
 }
 
-uint32_t guest_run(uint32_t call, uint32_t error) {
-    const guest_call *c = at(call);
+static syn_call call_of(const guest_call *c) {
     syn_call full = {.function = c->function, .threads = 1,
                      .arena = at(c->arena.data), .arena_bytes = c->arena.bytes,
                      .scratch = at(c->scratch.data), .scratch_bytes = c->scratch.bytes,
@@ -85,7 +94,25 @@ uint32_t guest_run(uint32_t call, uint32_t error) {
     for (uint32_t i = 0; i < SYN_MAX_GROUPS; i++)
         full.pages[i] = (syn_pages){at(c->pages[i].pool), c->pages[i].pages, c->pages[i].per_slot,
                                     at(c->pages[i].table)};
+    return full;
+}
+
+uint32_t guest_run(uint32_t call, uint32_t error) {
+    syn_call full = call_of(at(call));
     return (uint32_t)syn_run(&program, &full, at(error));
+}
+
+uint32_t guest_rollout(uint32_t loop, uint32_t error) {
+    const guest_loop *l = at(loop);
+    syn_call call = call_of(&l->call);
+    syn_given given[MOST_GIVEN];
+    for (uint32_t i = 0; i < MOST_GIVEN; i++)
+        given[i] = (syn_given){.tensor = l->given[i].tensor, .rows = at(l->given[i].rows)};
+    syn_loop full = {.space = l->space, .window = l->window, .slots = l->slots, .begun = l->begun,
+                     .steps = l->steps, .fed = l->fed, .output = l->output, .givens = l->givens,
+                     .given = given, .series = at(l->series), .slot = at(l->slot),
+                     .position = at(l->position)};
+    return (uint32_t)syn_rollout(&program, &call, &full, NULL, NULL, at(error));
 }
 
 uint32_t guest_copy_state(uint32_t slots, uint32_t counts, uint32_t from, uint32_t to) {

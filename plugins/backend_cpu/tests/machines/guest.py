@@ -15,7 +15,14 @@ from synapse_core.errors import Unavailable
 from synapse_core.ops import Op
 
 HERE = Path(__file__).parent
-FUNCTIONS = ("guest_take", "guest_open", "guest_scratch_bytes", "guest_run", "guest_copy_state")
+FUNCTIONS = (
+    "guest_take",
+    "guest_open",
+    "guest_scratch_bytes",
+    "guest_run",
+    "guest_rollout",
+    "guest_copy_state",
+)
 # The symbol table is kept by -g; the functions, which nothing in the guest calls, by the linker.
 ELF = ("-nostdlib", "-static", "-g", "-Wl,--no-gc-sections")
 

@@ -402,8 +402,9 @@ static void find_keys(block *b, uint32_t row, uint32_t run_end) {
     b->begin[at] = mask == WINDOWED && b->end[at] > window ? b->end[at] - window : 0;
 }
 
-/* q (T, H·D), k, v (T, G·D) → y (T, H·D); threads take blocks in turn. Slots come one behind the other for each head:
- * what they have in common of its keys and values is still near. */
+/* q (T, H·D), k, v (T, G·D) → y (T, H·D); threads take blocks in turn. With a state slots come one behind the other for each
+ * head: what they have in common of its keys and values is still near. Without one they have nothing in common, and a slot's
+ * rows are near while its heads come one behind the other. */
 static void run(const syn_op *op, const syn_call *call) {
     const syn_operand *q = &op->in[0];
     const uint32_t *a = op->attributes;
@@ -418,20 +419,23 @@ static void run(const syn_op *op, const syn_call *call) {
         syn_barrier(call);
     }
     uint32_t heads = group < TILE_MOST ? group : TILE_MOST, parts = (group + heads - 1) / heads;
-    for (uint32_t part = 0; part < a[KV_HEADS] * parts; part++) {
-        uint32_t first = part % parts * heads;
-        b.kv_head = part / parts;
-        b.head = b.kv_head * group + first;
-        b.heads = group - first < heads ? group - first : heads;
-        for (uint32_t row = 0, end = 0; row < q->rows; row += b.rows) {
-            if (row >= end) syn_run_of(call, q, row, &b.first_row, &end);
-            b.rows = end - row < QUERIES / heads ? end - row : QUERIES / heads;
-            if (number++ % call->threads != call->thread) continue;
-            b.row = row;
-            b.slot = syn_slot(call, q, row);
-            b.n = b.rows * b.heads;
-            for (uint32_t i = 0; i < b.rows; i++) find_keys(&b, row + i, end);
-            attend(&b, &r, (float *)(void *)op->out[0].data, (const float *)(const void *)q->data, q->cols);
+    for (uint32_t from = 0, until = q->rows; from < q->rows; from = until) {
+        if (!b.state) syn_run_of(call, q, from, &b.first_row, &until);
+        for (uint32_t part = 0; part < a[KV_HEADS] * parts; part++) {
+            uint32_t first = part % parts * heads;
+            b.kv_head = part / parts;
+            b.head = b.kv_head * group + first;
+            b.heads = group - first < heads ? group - first : heads;
+            for (uint32_t row = from, end = from; row < until; row += b.rows) {
+                if (row >= end) syn_run_of(call, q, row, &b.first_row, &end);
+                b.rows = end - row < QUERIES / heads ? end - row : QUERIES / heads;
+                if (number++ % call->threads != call->thread) continue;
+                b.row = row;
+                b.slot = syn_slot(call, q, row);
+                b.n = b.rows * b.heads;
+                for (uint32_t i = 0; i < b.rows; i++) find_keys(&b, row + i, end);
+                attend(&b, &r, (float *)(void *)op->out[0].data, (const float *)(const void *)q->data, q->cols);
+            }
         }
     }
 }

@@ -235,8 +235,9 @@ static int has_any(syn_vi mask) { return _mm512_test_epi32_mask((__m512i)mask, (
 static void split_sums(const plan *p, const room *r, uint8_t *x, const syn_operand *w, uint32_t n, int round) {
     syn_rows16 rows[2];
     uint32_t dtype = float_rows(p, r, w, n, rows), parts = parts_of(dtype, round);
-    /* steps that a panel has room for; bfloat16 that lie packed need none */
-    uint32_t most = parts == 1 ? 16 : parts == 2 ? 8 : 4, T = tile_rows(p, 0);
+    /* Steps that a panel has room for; bfloat16 that lie packed need none. Sums go through memory between them: the
+     * more the better, but for three parts, whose panel would not stay near. */
+    uint32_t most = parts == MOST_PARTS ? 4 : SPLIT_PANEL_BYTES / (2 * SPLIT_BYTES) / parts, T = tile_rows(p, 0);
     if (rows[0].packed && dtype == SYN_BF16 && p->cols % STEP_COLUMNS == 0) most = PACKED_STEPS;
     syn_split_x tile = {(const uint16_t *)(const void *)x, p->code_bytes / 2 * T, T, x_parts(round)};
     for (uint32_t h = 0; h < 2 && rows[h].packed; h++) rows[h].ahead = rows[h].packed + NEAR_BYTES;

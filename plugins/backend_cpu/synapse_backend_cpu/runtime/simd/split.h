@@ -11,7 +11,7 @@
 
 #include "tile_f32.h"
 
-enum { STEP_COLUMNS = 32, MOST_PARTS = 3, SPLIT_BYTES = 1024, SPLIT_PANEL_BYTES = 32 * SPLIT_BYTES };
+enum { STEP_COLUMNS = 32, MOST_PARTS = 3, SPLIT_BYTES = 1024, SPLIT_PANEL_BYTES = 96 * SPLIT_BYTES };
 /* Weights are asked for less early than others: what waits for tiles holds up what comes behind it. */
 enum { NEAR_BYTES = SPLIT_BYTES };
 

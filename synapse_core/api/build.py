@@ -157,7 +157,7 @@ def build(
         )
     formats = Formats(registry)
     bound = bind_weights(built, family, checkpoint, formats)
-    plan = plan_for(format, family.keeps)
+    plan = plan_for(format, family.kept(config))
     room_bytes = available_bytes() if memory_bytes is None else memory_bytes
     check_room(path, bound, plan, room_bytes, formats)
     choices: list[Choice] = []

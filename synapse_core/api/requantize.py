@@ -71,7 +71,7 @@ def requantize(
     if plan_file is not None:
         matrices = (name for name, weight in graph.weights.items() if weight.rows > 1)
         check_plan(plan_file, rules, matrices)
-    plan = (*rules, *plan_for(format, family.keeps))
+    plan = (*rules, *plan_for(format, family.kept(config)))
     tensors = plan_tensors(checkpoint, graph, family, plan, formats)
     notes: tuple[str, ...] = ()
     gguf: GgufPlan | None = None

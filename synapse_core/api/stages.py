@@ -46,7 +46,7 @@ def graph_stages(
     graph = declared_graph(family, config, registry, checkpoint, positions, image_size)
     formats = Formats(registry)
     graph = bind_weights(graph, family, checkpoint, formats)
-    plan = plan_for(format, family.keeps)
+    plan = plan_for(format, family.kept(config))
     extra = installed_passes(registry)
     return dict(stages(graph, plan=plan, arith=arith, extra=extra, formats=formats))
 

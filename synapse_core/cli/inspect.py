@@ -59,7 +59,7 @@ def inspect(
     )
     report = describe(built)
     backend = choose_backend("auto", host)
-    plan = plan_for(format, built.definition.keeps if built.definition else ())
+    plan = plan_for(format, _kept(built))
     needs = estimate(built.program, built.graph, plan, Formats(host), backend=backend, arith=arith)
     report["memory"] = {
         "weights_bytes": needs.weights,
@@ -196,3 +196,12 @@ def _counts(counts: dict[str, int]) -> str:
 
 def _size(count: int) -> str:
     return f"{count:,} bytes ({count / 1e6:.1f} MB)"
+
+
+def _kept(built: Built) -> tuple[str, ...]:
+    """Return the patterns of matrices that a format asked for all leaves as they are."""
+    from synapse_core.families import model_config
+
+    if built.definition is None or built.checkpoint is None:
+        return ()
+    return built.definition.kept(model_config(built.definition, built.checkpoint))

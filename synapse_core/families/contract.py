@@ -161,7 +161,8 @@ class Family:
     file has the one or the others, never both. `respelled` maps parts of the map's tensor names to
     how other files spell them, replaced in this order; a file has a tensor under one of its names.
     `ignores` are patterns, shell style, over tensor names. `keeps` are such over canonical names,
-    of matrices that stay as they are stored when a format is asked for all (`--format`). `buffers`
+    of matrices that stay as they are stored when a format is asked for all (`--format`), `keeps_of`
+    says more of them by the config. `buffers`
     are patterns over tensor names of what training keeps and does not learn: no parameters.
     `build` None: the token stack, of a `ModelConfig`; a family that brings its own may bring a
     config of its own too. `aliases`: a weight that the graph does without because it uses another's
@@ -181,6 +182,7 @@ class Family:
     respelled: Mapping[str, str] = attrs.field(factory=dict)
     ignores: tuple[Ignore, ...] = ()
     keeps: tuple[str, ...] = ()
+    keeps_of: Callable[[Any], tuple[str, ...]] | None = None
     buffers: tuple[str, ...] = ()
     build: BuildGraph | None = None
     aliases: Mapping[str, str] = HEAD_OF_TIED
@@ -194,6 +196,10 @@ class Family:
         for part, theirs in self.respelled.items():
             tensor = tensor.replace(part, theirs)
         return tensor
+
+    def kept(self, config: Config) -> tuple[str, ...]:
+        """Return the patterns of matrices that stay as they are stored, for a config of its own."""
+        return self.keeps + (() if self.keeps_of is None else self.keeps_of(config))
 
     def claim_of(self, source: str, architecture: str, metadata: Metadata) -> Claim | None:
         """Return the first of its claims that matches, None where none does."""

@@ -11,6 +11,9 @@ from synapse_core.families import MOST_HEADS, MOST_LAYERS, MOST_WIDTH, Fields
 
 SCHEMA = 1
 MOST_PIXELS, MOST_FRAMES = 4096, 1024
+# Models up to so many columns multiply in float32, whatever their weights are held in; in wider ones
+# rounding evens out, as it does in the published 192.
+NARROW_COLUMNS = 128
 # What the published models were trained on: bilinear, ImageNet's mean and deviation.
 PREPROCESSING: dict[str, Any] = {
     "do_resize": True,
@@ -118,6 +121,11 @@ class LewmConfig:
     def context(self) -> int:
         """The most rows of a slot: the predictor's window."""
         return self.predictor.frames
+
+    @property
+    def narrow(self) -> bool:
+        """Whether 8 bits of what is multiplied would be felt: see `NARROW_COLUMNS`."""
+        return max(self.encoder.width, self.predictor.hidden) <= NARROW_COLUMNS
 
     @property
     def preprocessing(self) -> dict[str, Any]:

@@ -6,6 +6,8 @@ H the predictor's width.
 
 from __future__ import annotations
 
+import attrs
+
 from synapse_core.components import Gelu, LayerNorm, Learned, MultiHeadAttention
 from synapse_core.families import (
     ENCODE_IMAGE,
@@ -40,6 +42,9 @@ def build(builder: GraphBuilder, config: LewmConfig, registry: Registry) -> None
     told = embed(g, actions, w / "actions", config.actions)  # (T, D)
     x = predict(g, latents, told, w / "predictor", config.predictor)
     g.output("prediction", project(g, x, w / "pred_proj", config.pred_proj))  # (T, D)
+    if config.narrow:
+        for name, weight in builder.weights.items():
+            builder.weights[name] = attrs.evolve(weight, exact=True)
 
 
 def encode(g: FunctionBuilder, w: WeightScope, config: Encoder, registry: Registry) -> Tensor:

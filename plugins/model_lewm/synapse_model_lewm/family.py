@@ -13,8 +13,8 @@ from synapse_model_lewm.published import from_hf, is_world_model
 from synapse_model_lewm.shipped import default_model_path
 from synapse_model_lewm.tensors import IGNORES, RESPELLED, WEIGHTS
 
-# Few numbers do not even the rounding of weights out, and a rollout carries it on: behind 20 steps of
-# a model of 96 columns the cosine is 0.981 in q8_0, and 0.998 with these and with exact products.
+# Few numbers do not even the rounding of weights out, and a rollout carries it on: behind 20 steps
+# of a model of 96 columns the cosine is 0.981 in q8_0, and 0.998 with these and exact products.
 NARROW = (
     "projector.*",
     "pred_proj.*",

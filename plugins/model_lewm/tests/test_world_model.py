@@ -181,3 +181,17 @@ def test_pixels_that_are_no_numbers_are_refused(world: WorldModel) -> None:
 def test_a_search_that_makes_no_sense_is_refused(options: dict[str, float]) -> None:
     with pytest.raises(UsageError, match="plan"):
         Search(**options)  # type: ignore[arg-type]
+
+
+def test_a_narrow_model_keeps_what_lies_around_its_latents(folder: Path) -> None:
+    with WorldModel.open(folder, backend="numpy", format="int8") as world:
+        assert world.config.narrow
+        graph = world.model.graph
+    assert graph is not None
+    held = {name: weight.type.format for name, weight in graph.weights.items() if weight.rows > 1}
+    kept = {name for name, format in held.items() if format == "f32"}
+    assert {"projector.up.weight", "pred_proj.down.weight", "actions.up.weight"} <= kept
+    assert held["predictor.layers.0.ffn.up.weight"] == "int8"
+    assert held["encoder.layers.1.attention.q.weight"] == "int8"
+    nodes = [node for function in graph.functions.values() for node in function.nodes]
+    assert {node.options["arith"] for node in nodes if node.op == "linear"} == {"f32"}

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import os
 import runpy
-import shutil
 import sys
 from pathlib import Path
 from typing import Any
@@ -31,18 +30,18 @@ class RuntimeBuildHook(BuildHookInterface):  # type: ignore[misc]
 
 
 def build_library(package: Path) -> str:
-    """Compile into `_lib` by the package's own rules, and return the platform's tag."""
+    """Compile into `_lib` by the package's own rules, and return the platform's tag.
+
+    A library's name says what it is made of: one that is there is not made again, and builds of one
+    checkout may run side by side.
+    """
     recipe = runpy.run_path(str(package / "native" / "recipe.py"))
     target = os.environ.get("SYNAPSE_TARGET") or recipe["host_target"]()
     tags: dict[str, str] = recipe["PLATFORM_TAGS"]
     if target not in tags:
         sys.exit(f"SYNAPSE_TARGET={target}: there are {', '.join(tags)}")
-    folder = package / "_lib"
-    shutil.rmtree(folder, ignore_errors=True)
-    folder.mkdir()
-    for tier in recipe["tiers_of"](target):
-        library = recipe["runtime_library"](target, tier)
-        recipe["build"](library.sources, library.options, folder / library.file)
+    libraries = [recipe["runtime_library"](target, tier) for tier in recipe["tiers_of"](target)]
+    recipe["build_into"](package / "_lib", libraries)
     return tags[target]
 
 

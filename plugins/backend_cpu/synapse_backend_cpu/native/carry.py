@@ -9,10 +9,10 @@ from __future__ import annotations
 
 import os
 import runpy
-import shutil
 import sys
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 
 def carry_kernels(package: Path, kernels: Mapping[str, str]) -> str:
@@ -26,14 +26,14 @@ def carry_kernels(package: Path, kernels: Mapping[str, str]) -> str:
     tags: dict[str, str] = recipe["PLATFORM_TAGS"]
     if target not in tags:
         sys.exit(f"SYNAPSE_TARGET={target}: there are {', '.join(tags)}")
-    sources = {name: package / file for name, file in sorted(kernels.items())}
-    folders = {source.parent / recipe["CARRIED"] for source in sources.values()}
-    for folder in folders:
-        shutil.rmtree(folder, ignore_errors=True)
-        folder.mkdir()
-    for name, source in sources.items():
-        for tier in recipe["tiers_of"](target):
-            library = recipe["kernel_library"](recipe["kernel_symbol"](name), source, target, tier)
-            output = source.parent / recipe["CARRIED"] / library.file
-            recipe["build"](library.sources, library.options, output)
+    carried: dict[Path, list[Any]] = {}
+    for name, file in sorted(kernels.items()):
+        source = package / file
+        symbol = recipe["kernel_symbol"](name)
+        carried.setdefault(source.parent / recipe["CARRIED"], []).extend(
+            recipe["kernel_library"](symbol, source, target, tier)
+            for tier in recipe["tiers_of"](target)
+        )
+    for folder, libraries in carried.items():
+        recipe["build_into"](folder, libraries)
     return tags[target]

@@ -220,3 +220,18 @@ def build(sources: Sequence[Path], options: Sequence[str], output: Path) -> Path
             raise CompileError(f"{sources[0].name} does not compile: {said}")
         os.replace(part, output)
     return output
+
+
+def build_into(folder: Path, libraries: Sequence[Library]) -> None:
+    """Make a folder hold these libraries and no others; those that it holds are kept.
+
+    Raises: CompileError.
+    """
+    folder.mkdir(exist_ok=True)
+    for library in libraries:
+        if not (folder / library.file).is_file():
+            build(library.sources, library.options, folder / library.file)
+    wanted = {library.file for library in libraries}
+    for path in folder.iterdir():
+        if path.is_file() and path.name not in wanted:
+            path.unlink(missing_ok=True)

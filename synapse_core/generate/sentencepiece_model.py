@@ -52,24 +52,25 @@ def read_pieces(data: bytes, file: object) -> Pieces:
     name = str(file)
     if len(data) > MOST_MODEL_BYTES:
         raise FileError(name, f"{len(data)} bytes; at most {MOST_MODEL_BYTES}")
-    texts: list[str] = []
-    kinds: list[Any] = []
-    scores: list[float] = []
+    # Pieces are counted before one is read: a file of too many is refused at once.
+    pieces: list[slice] = []
     specs: dict[int, dict[int, Any]] = {TRAINER: {}, NORMALIZER: {}}
     for number, value, at in _fields(data, 0, len(data), name, MOST_PIECES + MOST_FIELDS):
         if number not in (PIECE, TRAINER, NORMALIZER):
             continue
         if not isinstance(value, slice):
             raise FileError(name, "found a number, expected a message", offset=at)
-        most = MOST_PIECE_FIELDS if number == PIECE else MOST_FIELDS
-        fields = _fields(data, value.start, value.stop, name, most)
-        inner = {key: inner for key, inner, _ in fields}
         if number != PIECE:
-            specs[number] = inner
-            continue
-        id = len(texts)
-        if id >= MOST_PIECES:
+            specs[number] = _message(data, value, MOST_FIELDS, name)
+        elif len(pieces) < MOST_PIECES:
+            pieces.append(value)
+        else:
             raise FileError(name, f"more than {MOST_PIECES} pieces", offset=at)
+    texts: list[str] = []
+    kinds: list[Any] = []
+    scores: list[float] = []
+    for id, piece in enumerate(pieces):
+        inner = _piece(data, piece, name)
         texts.append(_text(data, inner.get(TEXT), id, name))
         kinds.append(inner.get(TYPE, NORMAL))
         scores.append(_float(inner.get(SCORE, 0.0), id, name))
@@ -137,6 +138,23 @@ def _refuse_others(
         rule = data[named][:40] if isinstance(named, slice) else b""
         problem = f"rewrites texts by the rule {rule.decode('utf-8', 'replace')!r}; none is built"
         raise FileError(file, problem, field="normalizer_spec.precompiled_charsmap")
+
+
+def _piece(data: bytes, place: slice, file: str) -> dict[int, Any]:
+    """Return a piece's fields; a short text and its score, as most are, are read at once."""
+    start, stop = place.start, place.stop
+    if stop - start >= 7 and data[start] == TEXT << 3 | DELIMITED and data[start + 1] < 128:
+        end = start + 2 + data[start + 1]
+        if end + 5 == stop and data[end] == SCORE << 3 | FIXED32:
+            score = struct.unpack_from("<f", data, end + 1)[0]
+            return {TEXT: slice(start + 2, end), SCORE: score}
+    return _message(data, place, MOST_PIECE_FIELDS, file)
+
+
+def _message(data: bytes, place: slice, most: int, file: str) -> dict[int, Any]:
+    """Return a message's fields by number, of several with one number the last."""
+    fields = _fields(data, place.start, place.stop, file, most)
+    return {number: value for number, value, _ in fields}
 
 
 def _fields(

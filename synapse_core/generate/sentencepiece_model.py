@@ -27,6 +27,7 @@ BPE = 2
 # Field numbers of ModelProto, SentencePiece, TrainerSpec and NormalizerSpec.
 PIECE, TRAINER, NORMALIZER = 1, 2, 3
 TEXT, SCORE, TYPE = 1, 2, 3
+_SCORE = struct.Struct("<f")
 MODEL_TYPE, UNK_ID, BOS_ID, EOS_ID = 3, 40, 41, 42
 RULE_NAME, CHARACTER_MAP, SPACE_BEFORE, SQUEEZES, ESCAPES = 1, 2, 3, 4, 5
 
@@ -69,11 +70,11 @@ def read_pieces(data: bytes, file: object) -> Pieces:
     texts: list[str] = []
     kinds: list[Any] = []
     scores: list[float] = []
-    for id, piece in enumerate(pieces):
-        inner = _piece(data, piece, name)
-        texts.append(_text(data, inner.get(TEXT), id, name))
-        kinds.append(inner.get(TYPE, NORMAL))
-        scores.append(_float(inner.get(SCORE, 0.0), id, name))
+    for id, place in enumerate(pieces):
+        text, score, kind = _usual_piece(data, place) or _piece(data, place, id, name)
+        texts.append(text)
+        scores.append(score)
+        kinds.append(kind)
     trainer, normalizer = specs[TRAINER], specs[NORMALIZER]
     _refuse_others(data, trainer, normalizer, name)
     vocabulary = Vocabulary.of(texts, kinds, name, "pieces")
@@ -140,15 +141,34 @@ def _refuse_others(
         raise FileError(file, problem, field="normalizer_spec.precompiled_charsmap")
 
 
-def _piece(data: bytes, place: slice, file: str) -> dict[int, Any]:
-    """Return a piece's fields; a short text and its score, as most are, are read at once."""
+def _usual_piece(data: bytes, place: slice) -> tuple[str, float, Any] | None:
+    """Read a short text, its score and perhaps its kind, as most pieces are; None for others."""
     start, stop = place.start, place.stop
-    if stop - start >= 7 and data[start] == TEXT << 3 | DELIMITED and data[start + 1] < 128:
-        end = start + 2 + data[start + 1]
-        if end + 5 == stop and data[end] == SCORE << 3 | FIXED32:
-            score = struct.unpack_from("<f", data, end + 1)[0]
-            return {TEXT: slice(start + 2, end), SCORE: score}
-    return _message(data, place, MOST_PIECE_FIELDS, file)
+    if stop - start < 7 or data[start] != TEXT << 3 | DELIMITED or data[start + 1] > 127:
+        return None
+    end = start + 2 + data[start + 1]
+    kind = NORMAL
+    if end + 7 == stop and data[end + 5] == TYPE << 3 | VARINT and data[end + 6] < 128:
+        kind = data[end + 6]
+    elif end + 5 != stop:
+        return None
+    if data[end] != SCORE << 3 | FIXED32:
+        return None
+    try:
+        text = data[start + 2 : end].decode("utf-8")
+    except UnicodeDecodeError:
+        return None
+    return text, _SCORE.unpack_from(data, end + 1)[0], kind
+
+
+def _piece(data: bytes, place: slice, id: int, file: str) -> tuple[str, float, Any]:
+    """Read a piece field by field.
+
+    Raises: FileError naming the piece, or the byte where it is no message.
+    """
+    inner = _message(data, place, MOST_PIECE_FIELDS, file)
+    text, score = _text(data, inner.get(TEXT), id, file), _float(inner.get(SCORE, 0.0), id, file)
+    return text, score, inner.get(TYPE, NORMAL)
 
 
 def _message(data: bytes, place: slice, most: int, file: str) -> dict[int, Any]:

@@ -3,8 +3,9 @@
 from synapse_core.api.build import Built, build, host_of
 from synapse_core.api.choose import choose_backend
 from synapse_core.api.images import ImageModel, Label, label_of
+from synapse_core.api.load import load
 from synapse_core.api.memory import Memory, estimate
-from synapse_core.api.model import Model, load
+from synapse_core.api.model import Model
 from synapse_core.api.outside import LlamaCpp, Transformers
 from synapse_core.api.outside_images import TransformersImages
 from synapse_core.api.perplexity import Perplexity, perplexity

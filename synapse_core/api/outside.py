@@ -43,22 +43,8 @@ class Transformers:
         numbers = transformers.__version__.split(".")
         # The option's name before and since 4.56.
         dtype = "dtype" if (int(numbers[0]), int(numbers[1])) >= (4, 56) else "torch_dtype"
-        try:
-            self._model, found = transformers.AutoModelForCausalLM.from_pretrained(
-                str(self.path),
-                attn_implementation="eager",
-                local_files_only=True,
-                use_safetensors=True,
-                trust_remote_code=False,
-                output_loading_info=True,
-                **{dtype: self._torch.float32},
-            )
-        except Exception as error:  # it raises anything, by whatever the file is
-            raise FileError(self.path, f"transformers: {error}") from error
-        missing = sorted(found["missing_keys"])
-        if missing:
-            raise FileError(self.path, f"transformers finds no weight {missing[0]!r}")
-        self._model.eval()
+        options = {"trust_remote_code": False, dtype: self._torch.float32}
+        self._model = from_pretrained(transformers.AutoModelForCausalLM, self.path, **options)
 
     def logits(self, tokens: Sequence[int]) -> np.ndarray:
         """Return the logits at every position, float32 (T, V)."""
@@ -66,6 +52,32 @@ class Transformers:
             ids = self._torch.tensor([list(tokens)], dtype=self._torch.int64)
             rows: np.ndarray = self._model(ids, use_cache=False).logits[0].float().numpy()
         return rows
+
+
+def from_pretrained(kind: Any, path: Path, optional: str | None = None, **options: Any) -> Any:
+    """Return a model of a class of transformers, ready to be called.
+
+    Weights with `optional` in their names may be missing.
+
+    Raises: FileError when transformers refuses it, or would make up a weight.
+    """
+    try:
+        model, found = kind.from_pretrained(
+            str(path),
+            attn_implementation="eager",
+            local_files_only=True,
+            use_safetensors=True,
+            output_loading_info=True,
+            **options,
+        )
+    except Exception as error:  # it raises anything, by whatever the file is
+        raise FileError(path, f"transformers: {error}") from error
+    missing = sorted(found["missing_keys"])
+    if optional is not None:
+        missing = [name for name in missing if optional not in name]
+    if missing:
+        raise FileError(path, f"transformers finds no weight {missing[0]!r}")
+    return model.eval()
 
 
 @attrs.define(eq=False)

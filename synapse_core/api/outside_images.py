@@ -10,7 +10,7 @@ from typing import Any
 import attrs
 import numpy as np
 
-from synapse_core.api.outside import imported
+from synapse_core.api.outside import from_pretrained, imported
 from synapse_core.errors import FileError, UsageError
 from synapse_core.loaders import read_json
 
@@ -51,21 +51,7 @@ class TransformersImages:
             raise FileError(config, f"transformers has no model {name!r}", field="architectures")
         transformers.utils.logging.set_verbosity_error()
         transformers.utils.logging.disable_progress_bar()
-        try:
-            self._model, found = kind.from_pretrained(
-                str(self.path),
-                attn_implementation="eager",
-                local_files_only=True,
-                use_safetensors=True,
-                output_loading_info=True,
-                dtype=self._torch.float32,
-            )
-        except Exception as error:  # it raises anything, by whatever the file is
-            raise FileError(self.path, f"transformers: {error}") from error
-        missing = sorted(name for name in found["missing_keys"] if "pooler" not in name)
-        if missing:
-            raise FileError(self.path, f"transformers finds no weight {missing[0]!r}")
-        self._model.eval()
+        self._model = from_pretrained(kind, self.path, "pooler", dtype=self._torch.float32)
 
     def images(self, pixels: np.ndarray) -> Mapping[str, np.ndarray]:
         """Return its outputs under our names, for pixels (B, channels, H, W)."""

@@ -6,7 +6,6 @@ from typing import Any
 
 import attrs
 
-from synapse_core.errors import FileError
 from synapse_core.families.fields import (
     MOST_CONTEXT,
     MOST_LAYERS,
@@ -161,11 +160,8 @@ class ModelConfig:
 
         Raises: FileError naming the key.
         """
-        if not isinstance(found, dict):
-            raise FileError(file, f"holds a {type(found).__name__}, expected an object")
-        fields = Fields(file, found)
-        fields.whole("schema", least=SCHEMA, most=SCHEMA)
-        fields.only(("schema", *(field.name for field in attrs.fields(cls))))
+        keys = [field.name for field in attrs.fields(cls)]
+        fields = Fields.of_config(found, keys, SCHEMA, file)
         vocabulary = fields.whole("vocabulary", most=MOST_VOCABULARY)
         layers = fields.objects("layers", most=MOST_LAYERS)
         position = fields.object("position") if fields.has("position") else None

@@ -43,6 +43,21 @@ class Fields:
         """Whether the key is there and not null."""
         return self.values.get(key) is not None
 
+    @classmethod
+    def of_config(
+        cls, found: object, keys: Collection[str], schema: int, file: str = "config"
+    ) -> Fields:
+        """Return the fields of a family's own config: an object of this schema and these keys.
+
+        Raises: FileError naming the key.
+        """
+        if not isinstance(found, dict):
+            raise FileError(file, f"holds a {type(found).__name__}, expected an object")
+        fields = cls(file, found)
+        fields.whole("schema", least=schema, most=schema)
+        fields.only(("schema", *keys))
+        return fields
+
     def only(self, known: Collection[str]) -> None:
         """Check that there is no other key.
 

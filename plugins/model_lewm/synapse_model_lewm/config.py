@@ -6,7 +6,6 @@ from typing import Any, Self
 
 import attrs
 
-from synapse_core.errors import FileError
 from synapse_core.families import MOST_HEADS, MOST_LAYERS, MOST_WIDTH, Fields
 
 SCHEMA = 1
@@ -145,11 +144,8 @@ class LewmConfig:
 
         Raises: FileError naming the key.
         """
-        if not isinstance(found, dict):
-            raise FileError("config", f"found {type(found).__name__}, expected an object")
-        fields = Fields("config", found)
-        fields.only(["schema", "preprocessing", *(field.name for field in attrs.fields(cls))])
-        fields.whole("schema", least=SCHEMA, most=SCHEMA)
+        keys = ["preprocessing", *(field.name for field in attrs.fields(cls))]
+        fields = Fields.of_config(found, keys, SCHEMA)
         fields.choice("family", ("lewm",))
 
         def head(key: str) -> Head | None:

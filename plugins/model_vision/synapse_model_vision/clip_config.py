@@ -8,7 +8,6 @@ from typing import Any
 
 import attrs
 
-from synapse_core.errors import FileError
 from synapse_core.families import (
     MOST_CONTEXT,
     MOST_HEADS,
@@ -165,11 +164,8 @@ class ClipConfig:
 
         Raises: FileError naming the key.
         """
-        if not isinstance(found, dict):
-            raise FileError("config", f"holds a {type(found).__name__}, expected an object")
-        fields = Fields("config", found)
-        fields.whole("schema", least=SCHEMA, most=SCHEMA)
-        fields.only(("schema", *(field.name for field in attrs.fields(cls))))
+        keys = [field.name for field in attrs.fields(cls)]
+        fields = Fields.of_config(found, keys, SCHEMA)
         if not fields.has("image") and not fields.has("text"):
             raise fields.error("image", "there is none, and no text")
         image = fields.object("image") if fields.has("image") else None

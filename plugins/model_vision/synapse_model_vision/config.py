@@ -7,7 +7,6 @@ from typing import Any
 
 import attrs
 
-from synapse_core.errors import FileError
 from synapse_core.families import (
     MOST_CHANNELS,
     MOST_HEADS,
@@ -77,11 +76,8 @@ class VisionConfig:
 
         Raises: FileError naming the key.
         """
-        if not isinstance(found, dict):
-            raise FileError("config", f"holds a {type(found).__name__}, expected an object")
-        fields = Fields("config", found)
-        fields.whole("schema", least=SCHEMA, most=SCHEMA)
-        fields.only(("schema", *(field.name for field in attrs.fields(cls))))
+        keys = [field.name for field in attrs.fields(cls)]
+        fields = Fields.of_config(found, keys, SCHEMA)
         classes = fields.whole("classes", least=0, most=MOST_VOCABULARY)
         return cls(
             family=fields.text("family"),

@@ -14,7 +14,6 @@ from typing import Any
 import attrs
 import numpy as np
 
-from synapse_core.errors import FileError
 from synapse_core.families import (
     ENCODE_IMAGE,
     MOST_HEADS,
@@ -106,11 +105,8 @@ class Dinov2Config:
 
         Raises: FileError naming the key.
         """
-        if not isinstance(found, dict):
-            raise FileError("config", f"holds a {type(found).__name__}, expected an object")
-        fields = Fields("config", found)
-        fields.whole("schema", least=SCHEMA, most=SCHEMA)
-        fields.only(("schema", *(field.name for field in attrs.fields(cls))))
+        keys = [field.name for field in attrs.fields(cls)]
+        fields = Fields.of_config(found, keys, SCHEMA)
         classes = fields.whole("classes", least=0, most=MOST_VOCABULARY)
         return cls(
             family=fields.text("family"),

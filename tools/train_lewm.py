@@ -18,6 +18,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+import attrs
 import click
 import numpy as np
 import torch
@@ -37,6 +38,18 @@ STATE = "training.pt"
 TRIAL, TRIAL_SEARCH = range(1000, 1008), Search(samples=100, elites=10, iterations=6)
 
 
+@attrs.frozen
+class Task:
+    """What a step is taken on."""
+
+    size: int
+    weight: float
+    share: float
+    span: int
+    noise: float
+    own: float
+
+
 @click.command()
 @click.argument("out", type=click.Path(path_type=Path))
 @click.option("--seed", default=1)
@@ -47,6 +60,9 @@ TRIAL, TRIAL_SEARCH = range(1000, 1008), Search(samples=100, elites=10, iteratio
 @click.option("--weight", default=0.09, help="Weight of SIGReg.")
 @click.option("--share", default=0.5, help="Share of windows that are of pushing.")
 @click.option("--latent", default=32, help="Width of a latent.")
+@click.option("--span", default=3, help="Actions of a window.")
+@click.option("--noise", default=0.0, help="Deviation of what is added to seen latents.")
+@click.option("--own", default=0.0, help="Weight of the error of going on from own predictions.")
 @click.option("--from", "first", type=click.Path(path_type=Path), help="Go on from this model.")
 @click.option("--resume", is_flag=True, help="Go on where OUT was interrupted.")
 @click.option("--every", default=250, help="Steps from one checkpoint to the next.")
@@ -61,12 +77,16 @@ def train(
     weight: float,
     share: float,
     latent: int,
+    span: int,
+    noise: float,
+    own: float,
     first: Path | None,
     resume: bool,
     every: int,
     trial: int,
 ) -> None:
     """Train a LeWM and write it to OUT."""
+    task = Task(size=size, weight=weight, share=share, span=span, noise=noise, own=own)
     torch.set_num_threads(1)
     torch.manual_seed(seed)
     out.mkdir(parents=True, exist_ok=True)
@@ -84,11 +104,11 @@ def train(
     for step in range(begin, steps):
         for group in optimiser.param_groups:
             group["lr"] = rate * schedule(step, steps, hold)
-        losses.append(learn(model, optimiser, [seed, 100, step], size, weight, share))
+        losses.append(learn(model, optimiser, [seed, 100, step], task))
         done = step + 1
         if done % every == 0 or done == steps:
             told = {"step": done, "s": round(time.monotonic() - started)}
-            told |= dict(zip(("mse", "sigreg"), np.mean(losses, axis=0).round(4), strict=True))
+            told |= dict(zip(("mse", "own", "sigreg"), np.mean(losses, axis=0).round(4), strict=True))
             losses = []
             save(model, optimiser, done, out)
             report(model, told, done % trial == 0 or done == steps)
@@ -101,27 +121,31 @@ def schedule(step: int, steps: int, hold: float) -> float:
 
 
 def learn(
-    model: Lewm,
-    optimiser: torch.optim.Optimizer,
-    seed: list[int],
-    size: int,
-    weight: float,
-    share: float,
-) -> tuple[float, float]:
-    """Take one step; return the error of prediction and SIGReg's figure."""
-    frames = model.sizes.frames
+    model: Lewm, optimiser: torch.optim.Optimizer, seed: list[int], task: Task
+) -> tuple[float, float, float]:
+    """Take a step; return the errors of prediction, seen and own, and SIGReg's figure."""
     draws = np.random.default_rng(seed)
-    pictures, actions = batch(draws, size, frames, model.sizes.image, share)
-    latents = model.encode(torch.from_numpy(pictures).flatten(0, 1)).unflatten(0, (-1, frames + 1))
-    predicted = model.predict(latents[:, :-1], torch.from_numpy(actions))
-    error = (predicted - latents[:, 1:]).square().mean()
-    directions = torch.Generator().manual_seed(seed[0] * 1_000_003 + seed[-1])
-    shape = sigreg(latents.transpose(0, 1), directions)
+    chance = torch.Generator().manual_seed(seed[0] * 1_000_003 + seed[-1])
+    pictures, played = batch(draws, task.size, task.span, model.sizes.image, task.share)
+    actions = torch.from_numpy(played)
+    latents = model.encode(torch.from_numpy(pictures).flatten(0, 1))
+    latents = latents.unflatten(0, (-1, task.span + 1))
+    shape = sigreg(latents.transpose(0, 1), chance)
+    seen = latents + task.noise * torch.randn(latents.shape, generator=chance)
+    errors = []
+    for first in range(0, task.span, model.sizes.frames):
+        end = min(task.span, first + model.sizes.frames)
+        made = model.predict(seen[:, first:end], actions[:, first:end])
+        errors.append(made - latents[:, first + 1 : end + 1])
+    error = torch.cat(errors, dim=1).square().mean()
+    alone = torch.zeros(())
+    if task.own:
+        alone = (model.rollout(seen[:, 0], actions) - latents[:, 1:]).square().mean()
     optimiser.zero_grad(set_to_none=True)
-    (error + weight * shape).backward()
+    (error + task.own * alone + task.weight * shape).backward()
     torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
     optimiser.step()
-    return float(error.detach()), float(shape.detach())
+    return float(error.detach()), float(alone.detach()), float(shape.detach())
 
 
 def report(model: Lewm, told: dict[str, Any], plan: bool) -> None:

@@ -16,6 +16,10 @@ uint32_t lanes(void) { return SYN_LANES; }
     }
 
 MAP(map_exp, syn_v_exp(x))
+MAP(map_sigmoid, syn_v_sigmoid(x))
+MAP(map_tanh, syn_v_tanh(x))
+MAP(map_erf, syn_v_erf(x))
+MAP(map_copysign, syn_v_copysign(x, z))
 MAP(map_abs, syn_v_abs(x))
 MAP(map_max, syn_v_max(x, z))
 MAP(map_min, syn_v_min(x, z))

@@ -79,6 +79,20 @@ def test_rows_of_the_call(shape, mask, window, cap):
     close(y[7:], attend(q[7:], k[7:], v[7:], 0, a))
 
 
+@pytest.mark.parametrize("shape", [(4, 2, 8), (3, 3, 64), (6, 1, 21)])
+@pytest.mark.parametrize(("mask", "window"), [(CAUSAL, 0), (WINDOW, 3), (WINDOW, 12)])
+def test_rows_behind_do_not_change_a_row_s_bits(shape, mask, window):
+    """Few keys are taken another way than many; which way is the row's own matter."""
+    heads, kv_heads, dim = shape
+    a = attributes(*shape, mask, window)
+    q, k, v = (numbers(70, n * dim) for n in (heads, kv_heads, kv_heads))
+    whole = call(q, k, v, a, [0] * 70, range(70))
+    close(whole, attend(q, k, v, 0, a))
+    for n in (1, 3, 8, 9, 17, 49):
+        part = call(q[:n], k[:n], v[:n], a, [1] * n, range(n))
+        np.testing.assert_array_equal(part, whole[:n])
+
+
 def test_groups_of_a_derived_space():
     a = attributes(2, 1, 4, FULL)
     q, k, v = numbers(12, 8), numbers(12, 4), numbers(12, 4)

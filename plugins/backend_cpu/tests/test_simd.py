@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import cffi
+import mpmath
 import numpy as np
 import pytest
 from synapse_backend_cpu.native import recipe
@@ -14,7 +15,10 @@ from synapse_backend_cpu.native.library import features
 from .kernel_harness import compile_c
 
 CALLS = Path(__file__).with_name("simd_calls.c")
-MAPS = ("exp", "abs", "max", "min", "fma", "select", "round", "index")
+MAPS = (
+    "exp", "sigmoid", "tanh", "erf", "copysign", "abs", "max", "min", "fma", "select", "round",
+    "index",
+)  # fmt: skip
 DECLARED = """
 uint32_t lanes(void);
 float sum(const float *);
@@ -58,6 +62,11 @@ def mapped(simd, name, a, b=None):
     return y
 
 
+def ulps(got, want):
+    """The largest error in units in the last place of the true value."""
+    return (np.abs(got - want) / np.spacing(np.abs(want).astype(np.float32))).max()
+
+
 SPECIAL = np.float32([0, -0.0, 1, -1, 1e-45, 3e38, -3e38, np.inf, -np.inf, np.nan])
 
 
@@ -97,6 +106,31 @@ def test_exp_of_what_is_too_large_or_no_number(simd):
     np.testing.assert_array_equal(y, np.float32([np.inf, np.inf, 0, 0, np.nan, 1]))
     tiny = mapped(simd, "exp", np.float32([-95]))[0]
     assert abs(tiny - np.exp(-95.0)) <= 2.0**-148
+
+
+def test_functions_are_within_the_bounds_of_the_scalar_ones(simd):
+    x = np.concatenate([np.linspace(-80, 80, 100_003), np.linspace(-3, 3, 100_003)])
+    x = np.concatenate([x, np.geomspace(1e-8, 1, 10_001)]).astype(np.float32)
+    exact = x.astype(np.float64)
+    assert ulps(mapped(simd, "sigmoid", x), 1 / (1 + np.exp(-exact))) <= 3
+    assert ulps(mapped(simd, "tanh", x), np.tanh(exact)) <= 2
+    few = np.concatenate([x[::50], np.float32([0.92773, 0.927734375, 0.92774])])
+    want = np.array([float(mpmath.erf(float(value))) for value in few])
+    assert ulps(mapped(simd, "erf", few), want) <= 2
+
+
+@pytest.mark.parametrize("name", ["tanh", "erf", "sigmoid"])
+def test_functions_end_where_the_scalar_ones_do(simd, name):
+    x = np.float32([np.inf, -np.inf, 3e38, -3e38, np.nan, 0.0])
+    low, middle = (0.0, 0.5) if name == "sigmoid" else (-1.0, 0.0)
+    want = np.float32([1, low, 1, low, np.nan, middle])
+    np.testing.assert_array_equal(mapped(simd, name, x), want)
+
+
+def test_a_sign_is_copied_from_any_number(simd):
+    a, b = (np.ravel(x) for x in np.meshgrid(SPECIAL, SPECIAL))
+    got, want = mapped(simd, "copysign", a, b), np.copysign(a, b)
+    np.testing.assert_array_equal(got.view(np.uint32), want.view(np.uint32))
 
 
 def test_rounding_is_to_the_nearest_and_ties_to_even(simd):

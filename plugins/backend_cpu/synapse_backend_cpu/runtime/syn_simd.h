@@ -10,7 +10,8 @@
  *   memory      syn_v_load, syn_v_store, syn_v_load_part, syn_v_store_part, syn_vi_load, syn_vi_store, syn_v_stream,
  *               syn_v_fence
  *   make        syn_v_set, syn_vi_set, syn_v_index
- *   float32     syn_v_fma, syn_v_max, syn_v_min, syn_v_abs, syn_v_exp, syn_v_select
+ *   float32     syn_v_fma, syn_v_max, syn_v_min, syn_v_abs, syn_v_select, syn_v_copysign
+ *   functions   syn_v_exp, syn_v_sigmoid, syn_v_tanh, syn_v_erf
  *   lanes       syn_v_sum, syn_v_top
  *   convert     syn_v_of, syn_v_round, syn_v_of_halves, syn_v_from_f16, syn_v_from_bf16, syn_v_low_f16, syn_v_high_f16,
  *               syn_v_low_bf16, syn_v_high_bf16
@@ -213,6 +214,46 @@ SYN_INLINE syn_vf syn_v_exp(syn_vf x) {
     syn_vi half = n >> 1;  /* two factors: 2^n itself may be no normal number */
     p = p * (syn_vf)((half + 127) << 23) * (syn_vf)((n - half + 127) << 23);
     return syn_v_select(x == x, p, x);
+}
+
+SYN_INLINE syn_vf syn_v_sigmoid(syn_vf x) { return 1.0f / (1.0f + syn_v_exp(-x)); }
+
+/* Lane by lane: the size of a with the sign of b. */
+SYN_INLINE syn_vf syn_v_copysign(syn_vf a, syn_vf b) {
+    return (syn_vf)(((syn_vi)a & 0x7fffffff) | ((syn_vi)b & ~0x7fffffff));
+}
+
+/* As syn_tanh has it, but for syn_v_fma. */
+SYN_INLINE syn_vf syn_v_tanh(syn_vf x) {
+    syn_vf a = syn_v_abs(x), s = x * x;
+    syn_vf p = syn_v_set(-5.70498872745e-3f);
+    p = syn_v_fma(p, s, syn_v_set(2.06390887954e-2f));
+    p = syn_v_fma(p, s, syn_v_set(-5.37397155531e-2f));
+    p = syn_v_fma(p, s, syn_v_set(1.33314422036e-1f));
+    p = syn_v_fma(p, s, syn_v_set(-3.33332819422e-1f));
+    syn_vf near = syn_v_fma(p * s, x, x);
+    syn_vf far = syn_v_copysign(1.0f - 2.0f / (syn_v_exp(2.0f * a) + 1.0f), x);
+    return syn_v_select(a < 0.625f, near, far);
+}
+
+/* As syn_erf has it, but for syn_v_fma. */
+SYN_INLINE syn_vf syn_v_erf(syn_vf x) {
+    syn_vf a = syn_v_abs(x), s = x * x;
+    syn_vf q = syn_v_set(-5.96761703e-4f);
+    q = syn_v_fma(q, s, syn_v_set(4.99119423e-3f));
+    q = syn_v_fma(q, s, syn_v_set(-2.67681349e-2f));
+    q = syn_v_fma(q, s, syn_v_set(1.12819925e-1f));
+    q = syn_v_fma(q, s, syn_v_set(-3.76125336e-1f));
+    q = syn_v_fma(q, s, syn_v_set(1.28379166e-1f));
+    syn_vf near = syn_v_fma(q, x, x), c = syn_v_min(a, syn_v_set(10.0f));
+    syn_vf r = syn_v_fma(syn_v_set(-1.72853470e-5f), c, syn_v_set(3.83197126e-4f));
+    syn_vf u = syn_v_fma(syn_v_set(-3.88396438e-3f), c, syn_v_set(2.42546219e-2f));
+    r = syn_v_fma(r, c * c, u);
+    r = syn_v_fma(r, c, syn_v_set(-1.06777877e-1f));
+    r = syn_v_fma(r, c, syn_v_set(-6.34846687e-1f));
+    r = syn_v_fma(r, c, syn_v_set(-1.28717512e-1f));
+    syn_vf far = syn_v_copysign(1.0f - syn_v_exp(syn_v_fma(r, c, -c)), x);
+    return syn_v_select(a > 0.927734375f, far, near);
 }
 
 /* ---- lanes ---- */

@@ -7,7 +7,8 @@
  * it does not see.
  *
  * Order: scores by columns in rising order; a piece's sum with key j in lane j % 16; values by keys in
- * rising order.
+ * rising order. Without a state, a row that sees few keys is done by itself, each score with column i in lane i % 16:
+ * windows of a few rows, many side by side, would leave most of a panel empty.
  */
 #include "../kernels/attention.h"
 #include "tile_f32.h"
@@ -15,6 +16,8 @@
 enum { QUERIES = 48 };
 
 enum { FEW = 2 };  /* so few queries wait for memory, not for products */
+
+enum { FEW_KEYS = 8 };  /* that a row without a panel sees, at the most */
 
 /* A thread's room. */
 typedef struct {
@@ -101,11 +104,6 @@ static stretch as_numbers(const stretch *s, float *decoded, uint32_t dim) {
         }
     }
     return (stretch){(const uint8_t *)decoded, (size_t)dim * 4, SYN_F32, s->count, NULL};
-}
-
-static syn_vf cap_scores(syn_vf x, float cap) {
-    for (uint32_t i = 0; i < SYN_LANES; i++) x[i] = cap * syn_tanh(x[i] / cap);
-    return x;
 }
 
 /* All ones in the lanes of the keys [from, to), lane 0 being key `first`. */
@@ -204,7 +202,7 @@ static void score_piece(const block *b, const room *r, uint32_t from, uint32_t e
                 syn_vi seen = keys_between(at, b->begin[row], b->end[row]);
                 if (!keys.data) seen = syn_vi_set(0);
                 syn_vf x = syn_v_load(r->product + (size_t)i * PANEL_ROWS + (at - j)) * b->scale;
-                if (b->cap > 0.0f) x = cap_scores(x, b->cap);
+                if (b->cap > 0.0f) x = b->cap * syn_v_tanh(x / b->cap);
                 x = syn_v_select(seen, x, syn_v_set(-__builtin_inff()));
                 syn_v_store_part(r->score + (size_t)i * PIECE + (at - base), x, stop - at);
             }
@@ -393,6 +391,51 @@ static void attend(const block *b, const room *r, float *y, const float *q, uint
     }
 }
 
+/* The product of q and k (D): column i in lane i % 16. */
+SYN_INLINE float dot_columns(const float *q, const float *k, uint32_t dim) {
+    syn_vf sum[VECTORS] = {0};
+    for (uint32_t d = 0; d < dim; d += GROUP_ROWS)
+#pragma clang loop unroll(full)
+        for (uint32_t v = 0, at = d; v < VECTORS; v++, at += SYN_LANES) {
+            uint32_t count = at < dim ? dim - at : 0;
+            sum[v] = syn_v_fma(syn_v_load_part(q + at, count), syn_v_load_part(k + at, count), sum[v]);
+        }
+    for (uint32_t v = VECTORS / 2; v > 0; v /= 2)
+        for (uint32_t i = 0; i < v; i++) sum[i] += sum[i + v];
+    return syn_v_sum(sum[0]);
+}
+
+/* A block of rows that see few keys each, which are rows of k and v; y (T, H·D). */
+static void attend_few(const block *b, float *y, const float *q, uint32_t width) {
+    const syn_operand *k = &b->op->in[1], *v = &b->op->in[2];
+    size_t first = (size_t)b->first_row * k->cols + (size_t)b->kv_head * b->dim;
+    const float *keys = (const float *)(const void *)k->data + first, *values = (const float *)(const void *)v->data + first;
+    for (uint32_t i = 0; i < b->n; i++) {
+        uint32_t row = i / b->heads, count = b->end[row] - b->begin[row], dim = b->dim;
+        size_t at = (size_t)(b->row + row) * width + (size_t)(b->head + i % b->heads) * dim;
+        const float *key = keys + (size_t)b->begin[row] * k->cols, *value = values + (size_t)b->begin[row] * k->cols;
+        float score[GROUP_ROWS] = {0};
+        for (uint32_t j = 0; j < count; j++) {
+            float x = dot_columns(q + at, key + (size_t)j * k->cols, dim) * b->scale;
+            score[j] = b->cap > 0.0f ? b->cap * syn_tanh(x / b->cap) : x;
+        }
+        float total = soften_piece(score, 0, count).total;
+        for (uint32_t d = 0; d < dim; d += SYN_LANES) {
+            syn_vf sum = syn_v_set(0.0f);
+            for (uint32_t j = 0; j < count; j++)
+                sum = syn_v_fma(syn_v_set(score[j]), syn_v_load_part(value + (size_t)j * k->cols + d, dim - d), sum);
+            syn_v_store_part(y + at + d, sum / total, dim - d);
+        }
+    }
+}
+
+/* The first row behind those of [from, end) that see few keys; all are rows of one slot, the first of them `from`. */
+static uint32_t few_until(const syn_op *op, uint32_t from, uint32_t end) {
+    uint32_t mask = op->attributes[MASK], rows = end - from;
+    if (rows <= FEW_KEYS || (mask == WINDOWED && op->attributes[WINDOW] <= FEW_KEYS)) return end;
+    return mask == FULL ? from : from + FEW_KEYS;
+}
+
 /* The keys that a row sees, counted from the first of its slot in the call or from position 0. */
 static void find_keys(block *b, uint32_t row, uint32_t run_end) {
     const syn_operand *q = &b->op->in[0];
@@ -407,6 +450,8 @@ static void find_keys(block *b, uint32_t row, uint32_t run_end) {
  * rows are near while its heads come one behind the other. */
 static void run(const syn_op *op, const syn_call *call) {
     const syn_operand *q = &op->in[0];
+    const float *numbers = (const float *)(const void *)q->data;
+    float *y = (float *)(void *)op->out[0].data;
     const uint32_t *a = op->attributes;
     uint32_t group = a[HEADS] / a[KV_HEADS], number = 0;
     block b = {.op = op, .call = call, .dim = a[HEAD_DIM], .scale = syn_attribute_f32(op, SCALE),
@@ -426,15 +471,20 @@ static void run(const syn_op *op, const syn_call *call) {
             b.kv_head = part / parts;
             b.head = b.kv_head * group + first;
             b.heads = group - first < heads ? group - first : heads;
-            for (uint32_t row = from, end = from; row < until; row += b.rows) {
-                if (row >= end) syn_run_of(call, q, row, &b.first_row, &end);
-                b.rows = end - row < QUERIES / heads ? end - row : QUERIES / heads;
+            for (uint32_t row = from, end = from, few = from; row < until; row += b.rows) {
+                if (row >= end) {
+                    syn_run_of(call, q, row, &b.first_row, &end);
+                    few = b.state ? row : few_until(op, row, end);
+                }
+                b.rows = (row < few ? few : end) - row;
+                if (b.rows > QUERIES / heads) b.rows = QUERIES / heads;
                 if (number++ % call->threads != call->thread) continue;
                 b.row = row;
                 b.slot = syn_slot(call, q, row);
                 b.n = b.rows * b.heads;
                 for (uint32_t i = 0; i < b.rows; i++) find_keys(&b, row + i, end);
-                attend(&b, &r, (float *)(void *)op->out[0].data, (const float *)(const void *)q->data, q->cols);
+                if (row < few) attend_few(&b, y, numbers, q->cols);
+                else attend(&b, &r, y, numbers, q->cols);
             }
         }
     }

@@ -152,30 +152,61 @@ typedef struct {
     uint32_t begin, end;  /* the rows of x of this block; the end may be in the last tile's room */
 } room;
 
-static void integer_sums(const plan *p, const room *r, uint8_t *x, const syn_operand *w, uint32_t n) {
+/* 32 rows of a weight from n on, and what their products with x become on their way to y. */
+typedef struct {
+    const plan *p;
+    const room *r;
+    const syn_operand *w;
+    uint8_t *x;            /* prepared */
+    const float *numbers;  /* the same as they came, (T, C) */
+    float *y;              /* (T, N) from its column n on */
+    uint32_t n;
+    int round, by_row, past_caches;
+    syn_vf add[PANEL_VECTORS], scale[PANEL_VECTORS];
+} strip;
+
+static void put_outputs(const strip *s, const float *sums, uint32_t t, uint32_t T);
+
+/* Where the sums of T rows of x from t on are made, from zero on if the columns begin. Those that are whole after one
+ * part of the columns need a place only until they are put out. */
+static float *sums_at(const strip *s, uint32_t t, uint32_t T, int begins, int ends) {
+    float *sums = s->r->sums + (begins && ends ? 0 : (size_t)(t - s->r->begin) * PANEL_ROWS);
+    if (begins) __builtin_memset(sums, 0, (size_t)T * PANEL_ROWS * 4);
+    return sums;
+}
+
+static void integer_sums(const strip *s) {
+    const plan *p = s->p;
+    const room *r = s->r;
+    const syn_operand *w = s->w;
     syn_panel *panel = (syn_panel *)(void *)r->panel;
-    syn_rows16 low = weight_rows(w, n), high = weight_rows(w, n + GROUP_ROWS);
-    for (uint32_t h = 0; p->streams && h < 2 && n + h * GROUP_ROWS < w->rows; h++) {
-        syn_tile tile = tile_at(p, x, 0);
+    syn_rows16 low = weight_rows(w, s->n), high = weight_rows(w, s->n + GROUP_ROWS);
+    for (uint32_t h = 0; p->streams && h < 2 && s->n + h * GROUP_ROWS < w->rows; h++) {
+        syn_tile tile = tile_at(p, s->x, 0);
         syn_stream_blocks(r->sums + h * GROUP_ROWS, h ? &high : &low, w->dtype, &tile, p->blocks, p->rows);
     }
-    if (p->streams) return;
+    if (p->streams) {
+        put_outputs(s, r->sums, 0, p->rows);
+        return;
+    }
     uint32_t as = p->squares ? AS_SQUARES : CODES_RAISED && !p->matrix ? AS_RAISED : AS_SIGNED;
     uint32_t most = p->rows <= TILE_ROWS ? FEW_BLOCKS : panel_blocks(w->dtype);
     for (uint32_t first = 0; first < p->blocks; first += most) {
         uint32_t blocks = p->blocks - first < most ? p->blocks - first : most;
+        int begins = first == 0, ends = first + blocks == p->blocks;
         expand_half(panel, 0, &low, w, first, blocks, as);
         expand_half(panel, 1, &high, w, first, blocks, as);
         for (uint32_t t = r->begin, T; t < r->end; t += T) {
             T = tile_rows(p, t);
-            float *sums = r->sums + (size_t)(t - r->begin) * PANEL_ROWS;
-            syn_tile tile = tile_at(p, x, t);
+            float *sums = sums_at(s, t, T, begins, ends);
+            syn_tile tile = tile_at(p, s->x, t);
             tile.code += (size_t)first * 8 * T;
             tile.sum += (size_t)first * 3 * T;
             tile.scale += (size_t)first * T;
             if (p->matrix) multiply_matrix(sums, panel, &tile, blocks, w->dtype);
             else if (p->squares) multiply_squares(sums, panel, &tile, blocks, w->dtype, T);
             else multiply_int8(sums, panel, &tile, blocks, w->dtype, T);
+            if (ends) put_outputs(s, sums, t, T);
         }
     }
 }
@@ -186,12 +217,14 @@ static void decode_rows(float *to, const syn_operand *w, uint32_t n) {
         syn_decode_row(to + (size_t)i * w->cols, w, n + i);
 }
 
-/* The 32 rows from n on as a float product reads them; return their format. */
-static uint32_t float_rows(const plan *p, const room *r, const syn_operand *w, uint32_t n, syn_rows16 rows[2]) {
-    uint32_t left = w->rows - n < PANEL_ROWS ? w->rows - n : PANEL_ROWS;
-    const uint8_t *decoded = is_decoded(ARITH_F32, w->dtype) ? (const uint8_t *)r->decoded : NULL;
+/* The rows of a strip as a float product reads them; return their format. */
+static uint32_t float_rows(const strip *s, syn_rows16 rows[2]) {
+    const syn_operand *w = s->w;
+    uint32_t left = w->rows - s->n < PANEL_ROWS ? w->rows - s->n : PANEL_ROWS;
+    const uint8_t *decoded = is_decoded(ARITH_F32, w->dtype) ? (const uint8_t *)s->r->decoded : NULL;
     for (uint32_t h = 0; h < 2; h++)
-        rows[h] = decoded ? rows_at(decoded, (size_t)p->cols * 4, h * GROUP_ROWS, left) : weight_rows(w, n + h * GROUP_ROWS);
+        rows[h] = decoded ? rows_at(decoded, (size_t)s->p->cols * 4, h * GROUP_ROWS, left)
+                          : weight_rows(w, s->n + h * GROUP_ROWS);
     return decoded ? SYN_F32 : w->dtype;
 }
 
@@ -205,23 +238,29 @@ static void expand_part(float *panel, const syn_rows16 rows[2], uint32_t dtype, 
 }
 
 /* By fused multiply-adds. */
-static void float_sums(const plan *p, const room *r, uint8_t *x, const syn_operand *w, uint32_t n, int round) {
+static void float_sums(const strip *s) {
+    const plan *p = s->p;
+    const room *r = s->r;
     float *panel = (float *)(void *)r->panel;
     syn_rows16 rows[2];
-    uint32_t dtype = float_rows(p, r, w, n, rows);
-    if (p->rows == 1 && rows[0].packed && (!round || dtype == SYN_BF16)) {
-        const float *row = (const float *)(const void *)x;
+    uint32_t dtype = float_rows(s, rows);
+    if (p->rows == 1 && rows[0].packed && (!s->round || dtype == SYN_BF16)) {
+        const float *row = (const float *)(const void *)s->x;
         syn_stream_floats(r->sums, &rows[0], dtype, row, p->cols);
-        if (n + GROUP_ROWS < w->rows) syn_stream_floats(r->sums + GROUP_ROWS, &rows[1], dtype, row, p->cols);
+        if (s->n + GROUP_ROWS < s->w->rows) syn_stream_floats(r->sums + GROUP_ROWS, &rows[1], dtype, row, p->cols);
+        put_outputs(s, r->sums, 0, 1);
         return;
     }
     for (uint32_t from = 0; from < p->cols; from += PART_COLUMNS) {
         uint32_t count = p->cols - from < PART_COLUMNS ? p->cols - from : PART_COLUMNS;
-        expand_part(panel, rows, dtype, from, count, round);
+        int begins = from == 0, ends = from + count == p->cols;
+        expand_part(panel, rows, dtype, from, count, s->round);
         for (uint32_t t = r->begin, T; t < r->end; t += T) {
             T = tile_rows(p, t);
-            const float *tile = (const float *)(const void *)tile_at(p, x, t).code + (size_t)from * T;
-            multiply_f32(r->sums + (size_t)(t - r->begin) * PANEL_ROWS, panel, tile, count, T);
+            const float *tile = (const float *)(const void *)tile_at(p, s->x, t).code + (size_t)from * T;
+            float *sums = sums_at(s, t, T, begins, ends);
+            multiply_f32(sums, panel, tile, count, T);
+            if (ends) put_outputs(s, sums, t, T);
         }
     }
 }
@@ -232,17 +271,20 @@ static void float_sums(const plan *p, const room *r, uint8_t *x, const syn_opera
 static int has_any(syn_vi mask) { return _mm512_test_epi32_mask((__m512i)mask, (__m512i)mask) != 0; }
 
 /* By tiles of bfloat16. */
-static void split_sums(const plan *p, const room *r, uint8_t *x, const syn_operand *w, uint32_t n, int round) {
+static void split_sums(const strip *s) {
+    const plan *p = s->p;
+    const room *r = s->r;
     syn_rows16 rows[2];
-    uint32_t dtype = float_rows(p, r, w, n, rows), parts = parts_of(dtype, round);
+    uint32_t dtype = float_rows(s, rows), parts = parts_of(dtype, s->round);
     /* Steps that a panel has room for; bfloat16 that lie packed need none. Sums go through memory between them: the
      * more the better, but for three parts, whose panel would not stay near. */
     uint32_t most = parts == MOST_PARTS ? 4 : SPLIT_PANEL_BYTES / (2 * SPLIT_BYTES) / parts, T = tile_rows(p, 0);
     if (rows[0].packed && dtype == SYN_BF16 && p->cols % STEP_COLUMNS == 0) most = PACKED_STEPS;
-    syn_split_x tile = {(const uint16_t *)(const void *)x, p->code_bytes / 2 * T, T, x_parts(round)};
+    syn_split_x tile = {(const uint16_t *)(const void *)s->x, p->code_bytes / 2 * T, T, x_parts(s->round)};
     for (uint32_t h = 0; h < 2 && rows[h].packed; h++) rows[h].ahead = rows[h].packed + NEAR_BYTES;
     if (p->rows <= MATRIX_ROWS && rows[0].packed) {
         stream_parts(r->sums, rows, &tile, p->cols, dtype);
+        put_outputs(s, r->sums, 0, p->rows);
         return;
     }
     for (uint32_t step = 0; step < p->blocks; step += most) {
@@ -250,19 +292,21 @@ static void split_sums(const plan *p, const room *r, uint8_t *x, const syn_opera
         syn_split split = {.steps = left < most ? left : most, .stored = parts, .parts = 1};
         uint32_t end = from + split.steps * STEP_COLUMNS, count = (end < p->cols ? end : p->cols) - from;
         int as_packed = rows[0].packed && dtype == SYN_BF16 && p->cols % STEP_COLUMNS == 0;
+        int begins = step == 0, ends = left == split.steps;
         for (uint32_t h = 0; h < 2; h++) {
             uint8_t *to = r->panel + (size_t)h * split.steps * parts * SPLIT_BYTES;
             split.half[h] = as_packed ? rows[h].packed + (size_t)from * 2 * GROUP_ROWS : to;
             if (as_packed) continue;
-            uint32_t used = split_weights(to, &rows[h], dtype, round, from, count);
+            uint32_t used = split_weights(to, &rows[h], dtype, s->round, from, count);
             if (used > split.parts) split.parts = used;
         }
         for (uint32_t t = r->begin, rows_x; t < r->end; t += rows_x) {
             int both = t + T < r->end;
             rows_x = both ? 2 * T : T;
-            tile.at = (const uint16_t *)(const void *)tile_at(p, x, t).code + (size_t)from * tile.parts * T;
-            float *y = r->sums + (size_t)(t - r->begin) * PANEL_ROWS;
-            multiply_parts(y, &split, &tile, both, as_packed && t == r->begin);
+            tile.at = (const uint16_t *)(const void *)tile_at(p, s->x, t).code + (size_t)from * tile.parts * T;
+            float *sums = sums_at(s, t, rows_x, begins, ends);
+            multiply_parts(sums, &split, &tile, both, as_packed && t == r->begin);
+            if (ends) put_outputs(s, sums, t, rows_x);
         }
     }
 }
@@ -275,38 +319,76 @@ static int is_tiny(const float *x, uint32_t cols) {
     return top > 0.0f && top < 0x1p-60f;
 }
 
-/* Sums of the rows of vector v of the panel at n with one row of x. Where parts of numbers have not
- * done it (infinities, no numbers, the smallest and the largest) they are made by fused multiply-adds;
- * that depends on this row of x and that of w alone. */
-static syn_vf mend_sums(syn_vf sum, const plan *p, const room *r, const syn_operand *w, uint32_t n, uint32_t v,
-                        const float *x, int round) {
-    syn_vf size = syn_v_abs(sum);
-    syn_vi bad = ~(size <= syn_v_set(0x1.fffffep127f)), small = size < syn_v_set(0x1p-60f);
-    if (has_any(small) && is_tiny(x, p->cols)) bad |= small;
+SYN_INLINE syn_vi is_large(syn_vf size) { return ~(size <= syn_v_set(0x1.fffffep127f)); }
+
+SYN_INLINE syn_vi is_small(syn_vf size) { return size < syn_v_set(0x1p-60f); }
+
+/* Sums of vector v of a strip with one row of x that parts of numbers have not done (infinities, no numbers, the
+ * smallest and the largest): they are made by fused multiply-adds; that depends on this row of x and that of w alone. */
+__attribute__((noinline)) static syn_vf mend_sums(syn_vf sum, const strip *s, uint32_t v, uint32_t t) {
+    const float *x = s->numbers + (size_t)t * s->p->cols;
+    syn_vi bad = is_large(syn_v_abs(sum)), small = is_small(syn_v_abs(sum));
+    if (has_any(small) && is_tiny(x, s->p->cols)) bad |= small;
     if (!has_any(bad)) return sum;
-    float row[PART_COLUMNS], y[PANEL_ROWS] = {0}, *panel = (float *)(void *)r->panel;
+    float row[PART_COLUMNS], y[PANEL_ROWS] = {0};
+    _Alignas(64) float panel[(PART_COLUMNS + 8) * PANEL_ROWS];  /* the room's is still in use */
     syn_rows16 rows[2];
-    uint32_t dtype = float_rows(p, r, w, n, rows);
-    for (uint32_t from = 0; from < p->cols; from += PART_COLUMNS) {
-        uint32_t count = p->cols - from < PART_COLUMNS ? p->cols - from : PART_COLUMNS;
-        expand_part(panel, rows, dtype, from, count, round);
-        pack_row(row, 0, 1, x + from, count, round);
+    uint32_t dtype = float_rows(s, rows);
+    for (uint32_t from = 0; from < s->p->cols; from += PART_COLUMNS) {
+        uint32_t count = s->p->cols - from < PART_COLUMNS ? s->p->cols - from : PART_COLUMNS;
+        expand_part(panel, rows, dtype, from, count, s->round);
+        pack_row(row, 0, 1, x + from, count, s->round);
         multiply_f32(y, panel, row, count, 1);
     }
     return syn_v_select(bad, syn_v_load(y + v * SYN_LANES), sum);
 }
 
-#else
-static void split_sums(const plan *p, const room *r, uint8_t *x, const syn_operand *w, uint32_t n, int round) {
-    (void)p, (void)r, (void)x, (void)w, (void)n, (void)round;
+SYN_INLINE syn_vf mended(syn_vf sum, const strip *s, uint32_t v, uint32_t t) {
+    syn_vf size = syn_v_abs(sum);
+    return has_any(is_large(size) | is_small(size)) ? mend_sums(sum, s, v, t) : sum;
 }
 
-static syn_vf mend_sums(syn_vf sum, const plan *p, const room *r, const syn_operand *w, uint32_t n, uint32_t v,
-                        const float *x, int round) {
-    (void)p, (void)r, (void)w, (void)n, (void)v, (void)x, (void)round;
+#else
+static void split_sums(const strip *s) { (void)s; }
+
+SYN_INLINE syn_vf mended(syn_vf sum, const strip *s, uint32_t v, uint32_t t) {
+    (void)s, (void)v, (void)t;
     return sum;
 }
 #endif
+
+/* T rows of sums (T, 32) from row t of x on → y; the compiler knows what is done to them. */
+SYN_INLINE void put_rows(const strip *s, const float *sums, uint32_t t, uint32_t T, int by_row, int split,
+                         int past_caches, int whole) {
+    const float *x_scale = by_row ? tile_at(s->p, s->x, t).scale : NULL;
+    uint32_t width = s->w->rows;
+    for (uint32_t i = 0; i < T; i++, sums += PANEL_ROWS) {
+        float *to = s->y + (size_t)(t + i) * width;
+        for (uint32_t v = 0, at = 0; v < PANEL_VECTORS && (whole || s->n + at < width); v++, at += SYN_LANES) {
+            syn_vf sum = syn_v_load(sums + at);
+            if (by_row) sum = syn_v_of((syn_vi)sum) * (s->scale[v] * x_scale[i]);
+            if (split) sum = mended(sum, s, v, t + i);
+            sum += s->add[v];
+            if (past_caches) syn_v_stream(to + at, sum);
+            else if (whole) syn_v_store(to + at, sum);
+            else syn_v_store_part(to + at, sum, width - s->n - at);
+        }
+    }
+}
+
+/* Sums of a tile or two, T rows from t on, some perhaps in the room behind the last → y */
+static void put_outputs(const strip *s, const float *sums, uint32_t t, uint32_t T) {
+    int whole = s->w->rows - s->n >= PANEL_ROWS;
+    if (T > s->p->rows - t) T = s->p->rows - t;
+#define PUT(past_caches, whole) \
+    (s->by_row     ? put_rows(s, sums, t, T, 1, 0, past_caches, whole) \
+     : s->p->split ? put_rows(s, sums, t, T, 0, 1, past_caches, whole) \
+                   : put_rows(s, sums, t, T, 0, 0, past_caches, whole))
+    if (s->past_caches) PUT(1, 1);
+    else if (whole) PUT(0, 1);
+    else PUT(0, 0);
+#undef PUT
+}
 
 /* Scales of the rows of int8 from n on, of a vector. */
 static syn_vf row_scales(const syn_operand *w, uint32_t n) {
@@ -316,36 +398,21 @@ static syn_vf row_scales(const syn_operand *w, uint32_t n) {
 
 /* Outputs of more bytes than this go past the caches: lines far apart would each be read in order to
  * be written. */
-enum { STREAM_BYTES = 1 << 19 };
+enum { PAST_CACHES_BYTES = 1 << 19 };
 
-/* Sums of rows [n, n + 32) of w → y (T, N) */
-static void put_outputs(const syn_op *op, uint32_t pair, const plan *p, const room *r, uint8_t *x, uint32_t n) {
+static strip strip_at(const syn_op *op, uint32_t pair, const plan *p, const room *r, uint8_t *x, uint32_t n) {
     const syn_operand *w = &op->in[1 + 2 * pair], *b = &op->in[2 + 2 * pair];
     const float *bias = b->kind == SYN_NONE ? NULL : (const void *)b->data;
-    const float *numbers = (const float *)(const void *)op->in[0].data;
-    float *y = (float *)(void *)op->out[pair].data;
-    int round = op->attributes[0] == ARITH_BF16;
-    int by_row = w->dtype == SYN_INT8 && p->integers;
-    int streams = w->rows - n >= PANEL_ROWS && ((uintptr_t)(y + n) | w->rows * 4) % sizeof(syn_vf) == 0
-                  && (uint64_t)p->rows * w->rows * 4 > STREAM_BYTES;
-    syn_vf add[PANEL_VECTORS], scale[PANEL_VECTORS];
+    strip s = {.p = p, .r = r, .w = w, .x = x, .n = n, .round = op->attributes[0] == ARITH_BF16,
+               .numbers = (const float *)(const void *)op->in[0].data,
+               .y = (float *)(void *)op->out[pair].data + n, .by_row = w->dtype == SYN_INT8 && p->integers};
+    int aligned = ((uintptr_t)s.y | (uintptr_t)w->rows * 4) % sizeof(syn_vf) == 0;
+    s.past_caches = w->rows - n >= PANEL_ROWS && aligned && (uint64_t)p->rows * w->rows * 4 > PAST_CACHES_BYTES;
     for (uint32_t v = 0, at = n; v < PANEL_VECTORS; v++, at += SYN_LANES) {
-        add[v] = bias && at < w->rows ? syn_v_load_part(bias + at, w->rows - at) : syn_v_set(0.0f);
-        scale[v] = by_row && at < w->rows ? row_scales(w, at) : add[v];
+        s.add[v] = bias && at < w->rows ? syn_v_load_part(bias + at, w->rows - at) : syn_v_set(0.0f);
+        s.scale[v] = s.by_row && at < w->rows ? row_scales(w, at) : s.add[v];
     }
-    const float *from = r->sums;
-    for (uint32_t t = r->begin, first = t; t < r->end && t < p->rows; t++, from += PANEL_ROWS) {
-        if (t - first == p->tile) first = t;
-        float x_scale = by_row ? tile_at(p, x, first).scale[t - first] : 1.0f;
-        for (uint32_t v = 0, at = n; v < PANEL_VECTORS && at < w->rows; v++, at += SYN_LANES) {
-            syn_vf sum = syn_v_load(from + v * SYN_LANES);
-            if (by_row) sum = syn_v_of((syn_vi)sum) * (scale[v] * x_scale);
-            if (p->split) sum = mend_sums(sum, p, r, w, n, v, numbers + (size_t)t * p->cols, round);
-            float *to = y + (size_t)t * w->rows + at;
-            if (streams) syn_v_stream(to, sum + add[v]);
-            else syn_v_store_part(to, sum + add[v], w->rows - at);
-        }
-    }
+    return s;
 }
 
 static uint32_t panels_of(const syn_operand *w) { return (w->rows + PANEL_ROWS - 1) / PANEL_ROWS; }
@@ -354,17 +421,15 @@ static uint32_t panels_of(const syn_operand *w) { return (w->rows + PANEL_ROWS -
 static void multiply(const syn_op *op, uint32_t pair, const plan *p, const room *r, uint8_t *x, uint32_t from,
                      uint32_t end) {
     const syn_operand *w = &op->in[1 + 2 * pair];
-    int round = op->attributes[0] == ARITH_BF16;
     if (p->matrix) configure_tiles(MATRIX_ROWS, syn_block_format_of(w->dtype).run == 16 ? 16 : 32);
     if (p->split) configure_tiles(tile_rows(p, 0), 64);
     if (end > panels_of(w)) end = panels_of(w);
     for (uint32_t n = from * PANEL_ROWS; n < end * PANEL_ROWS; n += PANEL_ROWS) {
-        __builtin_memset(r->sums, 0, p->sums_bytes);
+        strip s = strip_at(op, pair, p, r, x, n);
         if (!p->integers) decode_rows(r->decoded, w, n);
-        if (p->integers) integer_sums(p, r, x, w, n);
-        else if (p->split) split_sums(p, r, x, w, n, round);
-        else float_sums(p, r, x, w, n, round);
-        put_outputs(op, pair, p, r, x, n);
+        if (p->integers) integer_sums(&s);
+        else if (p->split) split_sums(&s);
+        else float_sums(&s);
     }
 }
 

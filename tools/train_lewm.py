@@ -108,7 +108,9 @@ def train(
         done = step + 1
         if done % every == 0 or done == steps:
             told = {"step": done, "s": round(time.monotonic() - started)}
-            told |= dict(zip(("mse", "own", "sigreg"), np.mean(losses, axis=0).round(4), strict=True))
+            told |= dict(
+                zip(("mse", "own", "sigreg"), np.mean(losses, axis=0).round(4), strict=True)
+            )
             losses = []
             save(model, optimiser, done, out)
             report(model, told, done % trial == 0 or done == steps)

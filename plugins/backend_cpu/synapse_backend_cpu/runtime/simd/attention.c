@@ -409,7 +409,8 @@ SYN_INLINE float dot_columns(const float *q, const float *k, uint32_t dim) {
 static void attend_few(const block *b, float *y, const float *q, uint32_t width) {
     const syn_operand *k = &b->op->in[1], *v = &b->op->in[2];
     size_t first = (size_t)b->first_row * k->cols + (size_t)b->kv_head * b->dim;
-    const float *keys = (const float *)(const void *)k->data + first, *values = (const float *)(const void *)v->data + first;
+    const float *keys = (const float *)(const void *)k->data + first;
+    const float *values = (const float *)(const void *)v->data + first;
     for (uint32_t i = 0; i < b->n; i++) {
         uint32_t row = i / b->heads, count = b->end[row] - b->begin[row], dim = b->dim;
         size_t at = (size_t)(b->row + row) * width + (size_t)(b->head + i % b->heads) * dim;
@@ -445,9 +446,9 @@ static void find_keys(block *b, uint32_t row, uint32_t run_end) {
     b->begin[at] = mask == WINDOWED && b->end[at] > window ? b->end[at] - window : 0;
 }
 
-/* q (T, H·D), k, v (T, G·D) → y (T, H·D); threads take blocks in turn. With a state slots come one behind the other for each
- * head: what they have in common of its keys and values is still near. Without one they have nothing in common, and a slot's
- * rows are near while its heads come one behind the other. */
+/* q (T, H·D), k, v (T, G·D) → y (T, H·D); threads take blocks in turn. With a state slots come one behind the other
+ * for each head: what they have in common of its keys and values is still near. Without one they have nothing in
+ * common, and a slot's rows are near while its heads come one behind the other. */
 static void run(const syn_op *op, const syn_call *call) {
     const syn_operand *q = &op->in[0];
     const float *numbers = (const float *)(const void *)q->data;

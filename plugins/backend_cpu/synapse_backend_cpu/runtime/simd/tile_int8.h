@@ -226,15 +226,15 @@ SYN_INLINE int32_t sum_codes(const syn_vi *code) {
 }
 
 /* Where word i of a block of row t lies in a tile of T: beside that word of the other rows; of squares, words 2i and
- * 2i + 1 beside those of the other rows; of the tile instructions, beside the row's other words. */
+ * 2i + 1 beside those of the other rows. */
 SYN_INLINE uint32_t word_at(uint32_t i, uint32_t t, uint32_t T) {
-    if (T == MATRIX_ROWS) return t * 8 + i;
     return HAS_SQUARES ? (i / 2 * T + t) * 2 + i % 2 : i * T + t;
 }
 
-/* Codes and sums of 32 columns of row t of a tile. */
+/* Codes and sums of 32 columns of row t of a tile. For the tile instructions a row's words lie side by side, and
+ * a8/row needs no sums. */
 SYN_INLINE void put_block(const syn_tile *to, uint32_t block, uint32_t t, uint32_t T, const syn_vf x[BLOCK_VECTORS],
-                          float inverse, float scale) {
+                          float inverse, float scale, int by_row) {
     syn_vi codes[BLOCK_VECTORS];
     int32_t word[8];
 #pragma clang loop unroll(full)
@@ -243,10 +243,15 @@ SYN_INLINE void put_block(const syn_tile *to, uint32_t block, uint32_t t, uint32
         syn_vb bytes = __builtin_convertvector(codes[i], syn_vb);
         __builtin_memcpy((uint8_t *)word + i * SYN_LANES, &bytes, SYN_LANES);
     }
-    int32_t first = sum_codes(codes), second = sum_codes(codes + VECTORS);
     int32_t *code = to->code + (size_t)block * 8 * T, *sum = to->sum + (size_t)block * 3 * T + t;
+    if (T == MATRIX_ROWS) {
+        __builtin_memcpy(code + t * 8, word, sizeof word);
+        if (by_row) return;
+    } else {
+        for (uint32_t i = 0; i < 8; i++) code[word_at(i, t, T)] = word[i];
+    }
+    int32_t first = sum_codes(codes), second = sum_codes(codes + VECTORS);
     int32_t sums[3] = {first, second, add_sums(first, second)};
-    for (uint32_t i = 0; i < 8; i++) code[word_at(i, t, T)] = word[i];
     for (uint32_t i = 0; i < 3; i++)
         sum[i * T] = T == MATRIX_ROWS ? (int32_t)syn_bits((float)sums[i] * scale) : sums[i];
 }
@@ -271,7 +276,7 @@ static void quantise_row(const syn_tile *to, uint32_t t, uint32_t T, const float
             inverse = inverse_of(top);
             to->scale[(size_t)i / 32 * T + t] = top / 127.0f;
         }
-        put_block(to, i / 32, t, T, columns, inverse, top / 127.0f);
+        put_block(to, i / 32, t, T, columns, inverse, top / 127.0f, by_row);
     }
 }
 

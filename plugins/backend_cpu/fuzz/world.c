@@ -196,42 +196,136 @@ static uint64_t page_bytes(const syn_program *p, uint32_t group) {
     return ((const syn_group *)syn_table(p, SYN_SEC_GROUPS))[group].page_bytes;
 }
 
-static void call_function(world *w, uint32_t index) {
+/* A call's memory, filled. */
+static syn_call begin_call(world *w, uint32_t index) {
+    const syn_function *f = syn_function_at(w->program, index);
+    uint32_t threads = w->pool ? syn_pool_threads(w->pool) : 1;
+    syn_call call = {.function = index, .threads = 1, .counts = w->seen, .slots = w->slots, .arena_bytes = f->arena_bytes,
+                     .scratch_bytes = syn_scratch_bytes(w->program, index, threads),
+                     .slots_bytes = w->max_slots * w->program->header->slot_bytes};
+    memcpy(call.pages, w->pages, sizeof call.pages);
+    call.arena = fuzz_bytes(call.arena_bytes);
+    call.scratch = fuzz_bytes(call.scratch_bytes);
+    if (call.arena_bytes < 1 << 20) fuzz_fill(w->d, call.arena, call.arena_bytes);
+    else memset(call.arena, 0xff, (size_t)call.arena_bytes);
+    return call;
+}
+
+static int run_call(void *pool, const syn_program *program, syn_call *call, syn_error *error) {
+    return pool ? syn_pool_run(pool, program, call, error) : syn_run(program, call, error);
+}
+
+/* Count a call and take what it left in memory into the digest. */
+static void end_call(world *w, const syn_call *call, int code) {
+    if (code) w->counts->refused++;
+    else w->counts->calls++;
+    note(w, call->arena, call->arena_bytes);
+    note(w, w->slots, call->slots_bytes);
+    for (uint32_t g = 0; g < SYN_MAX_GROUPS; g++)
+        if (w->pages[g].pool) note(w, w->pages[g].pool, page_bytes(w->program, g) * w->pages[g].pages);
+    free(call->arena);
+    free(call->scratch);
+}
+
+static void call_function(world *w, uint32_t index, double share) {
     const syn_function *f = syn_function_at(w->program, index);
     const syn_space *spaces = syn_spaces_of(w->program, f);
+    int stateful = remembers(w->program, f);
+    syn_call call = begin_call(w, index);
+    for (uint32_t s = 0; s < f->spaces; s++)
+        if (spaces[s].base == s) call.rows[s] = make_rows(w, spaces + s, stateful, share);
+    int wrong = fill_ids(w, f, &call);
+    syn_error error;
+    int code = run_call(w->pool, w->program, &call, &error);
+    if (code != error.code || (wrong && !code)) abort();
+    free_rows(&call);
+    end_call(w, &call, code);
+}
+
+/* ---- loops ---- */
+
+/* A float32 tensor of a space, of `cols` columns if not 0; of a few tries the last, whatever it is. */
+static uint32_t pick_tensor(world *w, const syn_function *f, uint32_t space, uint32_t cols) {
+    const syn_tensor *tensors = syn_tensors_of(w->program, f);
+    uint32_t picked = roll(w->d, f->tensors);
+    for (uint32_t tries = 0; tries < 8; tries++, picked = roll(w->d, f->tensors)) {
+        const syn_tensor *t = tensors + picked;
+        if (t->space == space && t->dtype == SYN_F32 && (!cols || t->cols == cols)) break;
+    }
+    return picked;
+}
+
+static float *numbers(world *w, uint64_t count) {
+    uint8_t *to = fuzz_bytes(count * 4);
+    fuzz_fill(w->d, to, count * 4);
+    return (float *)(void *)to;
+}
+
+/* One field becomes what no loop may have. */
+static void spoil_loop(world *w, const syn_function *f, syn_loop *loop) {
+    uint32_t *field[] = {&loop->space, &loop->fed, &loop->output, &loop->window, &loop->slots, &loop->begun};
+    uint32_t wrong[] = {f->spaces, f->tensors, 0xffffffffu, 0xffffffffu, 0xffffffffu, 0}, which = roll(w->d, 6);
+    *field[which] = wrong[which] && one_in(w->d, 2) ? 0xffffffffu : wrong[which];
+}
+
+/* A function that goes on from one of its tensors, from a few sequences, for a few steps. */
+static void call_loop(world *w, uint32_t index, double share) {
+    const syn_function *f = syn_function_at(w->program, index);
+    if (!f->spaces || !f->tensors) return;
+    syn_loop loop = {.space = roll(w->d, f->spaces), .begun = 1 + roll(w->d, 3), .steps = 1 + roll(w->d, 4)};
+    const syn_space *space = syn_spaces_of(w->program, f) + loop.space;
+    const syn_tensor *tensors = syn_tensors_of(w->program, f);
+    uint32_t most = (uint32_t)(share * space->max_rows), total = loop.begun + loop.steps;
+    if (most > MOST_ROWS) most = MOST_ROWS;
+    loop.window = 1 + roll(w->d, space->max_position < 4 ? space->max_position + 1 : 4);
+    loop.slots = 1 + roll(w->d, most / loop.window < 8 ? most / loop.window + 1 : 8);
+    loop.fed = pick_tensor(w, f, loop.space, 0);
+    loop.output = pick_tensor(w, f, loop.space, tensors[loop.fed].cols);
+    uint64_t rows = (uint64_t)loop.slots * total;
+    syn_given given[2] = {0};
+    loop.givens = roll(w->d, 3);
+    loop.given = given;
+    for (uint32_t i = 0; i < loop.givens; i++) {
+        given[i].tensor = pick_tensor(w, f, loop.space, 0);
+        given[i].rows = numbers(w, (uint64_t)loop.slots * (total - 1) * tensors[given[i].tensor].cols);
+    }
+    loop.series = numbers(w, rows * tensors[loop.fed].cols);
+    loop.slot = words((uint64_t)loop.slots * loop.window);
+    loop.position = words((uint64_t)loop.slots * loop.window);
+    float *series = loop.series;
+    uint64_t bytes = rows * tensors[loop.fed].cols * 4;
+    if (one_in(w->d, 6)) spoil_loop(w, f, &loop);
+    syn_call call = begin_call(w, index);
+    const syn_space *spaces = syn_spaces_of(w->program, f);
+    for (uint32_t s = 0; s < f->spaces; s++)
+        if (s != loop.space && spaces[s].base == s) call.rows[s] = make_rows(w, spaces + s, 0, share);
+    fill_ids(w, f, &call);
+    syn_error error;
+    int code = syn_rollout(w->program, &call, &loop, w->pool ? run_call : NULL, w->pool, &error);
+    if (code != error.code) abort();
+    if (loop.space < f->spaces) call.rows[loop.space] = (syn_rows){0};  /* the loop's own */
+    note(w, (const uint8_t *)series, bytes);
+    free_rows(&call);
+    end_call(w, &call, code);
+    for (uint32_t i = 0; i < 2; i++) free((void *)(uintptr_t)given[i].rows);
+    free(series);
+    free(loop.slot);
+    free(loop.position);
+}
+
+/* A call, or at times a loop of them, of as many rows as are not too much work. */
+static void play_function(world *w, uint32_t index) {
+    const syn_function *f = syn_function_at(w->program, index);
     uint32_t threads = w->pool ? syn_pool_threads(w->pool) : 1;
-    uint64_t scratch_bytes = syn_scratch_bytes(w->program, index, threads);
     double always, most, work = one_in(w->d, 16) ? RARE_WORK : WORK;
     measure(w->program, f, &always, &most);
-    if (f->arena_bytes > MOST_BYTES || scratch_bytes > MOST_BYTES || always > RARE_WORK) {
+    if (f->arena_bytes > MOST_BYTES || syn_scratch_bytes(w->program, index, threads) > MOST_BYTES || always > RARE_WORK) {
         w->counts->too_large++;
         return;
     }
     double share = most > work ? work / most : 1;
-    int stateful = remembers(w->program, f);
-    syn_call call = {.function = index, .threads = 1, .counts = w->seen, .slots = w->slots,
-                     .arena_bytes = f->arena_bytes, .scratch_bytes = scratch_bytes,
-                     .slots_bytes = w->max_slots * w->program->header->slot_bytes};
-    memcpy(call.pages, w->pages, sizeof call.pages);
-    for (uint32_t s = 0; s < f->spaces; s++)
-        if (spaces[s].base == s) call.rows[s] = make_rows(w, spaces + s, stateful, share);
-    call.arena = fuzz_bytes(call.arena_bytes);
-    call.scratch = fuzz_bytes(scratch_bytes);
-    if (call.arena_bytes < 1 << 20) fuzz_fill(w->d, call.arena, call.arena_bytes);
-    else memset(call.arena, 0xff, (size_t)call.arena_bytes);
-    int wrong = fill_ids(w, f, &call);
-    syn_error error;
-    int code = w->pool ? syn_pool_run(w->pool, w->program, &call, &error) : syn_run(w->program, &call, &error);
-    if (code != error.code || (wrong && !code)) abort();
-    if (code) w->counts->refused++;
-    else w->counts->calls++;
-    note(w, call.arena, call.arena_bytes);
-    note(w, w->slots, call.slots_bytes);
-    for (uint32_t g = 0; g < SYN_MAX_GROUPS; g++)
-        if (w->pages[g].pool) note(w, w->pages[g].pool, page_bytes(w->program, g) * w->pages[g].pages);
-    free_rows(&call);
-    free(call.arena);
-    free(call.scratch);
+    if (one_in(w->d, 4)) call_loop(w, index, share / 4);
+    else call_function(w, index, share);
 }
 
 /* Page tables: the first slots hold pages of their own; some tables are wrong in places. */
@@ -266,7 +360,7 @@ uint64_t fuzz_play(const syn_program *program, dice *d, fuzz_counts *counts, syn
         for (uint32_t i = 0; i < w.max_slots; i++) w.seen[i] = one_in(d, 3) ? roll(d, 200) : 0;
         for (uint32_t round = 0; round < ROUNDS; round++) {
             for (uint32_t f = 0; f < syn_count(program, SYN_SEC_FUNCTIONS); f++)
-                call_function(&w, f);
+                play_function(&w, f);
             if (one_in(d, 2))
                 syn_state_copy(program, w.slots, w.seen, roll(d, w.max_slots),
                                roll(d, w.max_slots));

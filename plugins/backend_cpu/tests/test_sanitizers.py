@@ -23,6 +23,13 @@ PLANTED = {
         "memory",
         "AddressSanitizer",
     ),
+    "loop": (
+        "runtime/loops/rollout.c",
+        "loop->series + (slot * total + end) * cols",
+        "loop->series + (slot * total + end + 1) * cols",
+        "memory",
+        "AddressSanitizer",
+    ),
     "race": ("host/pool.c", "+ 1 == size)", "+ 2 >= size)", "threads", "data race"),
 }
 

@@ -75,7 +75,7 @@ def test_what_it_imagines_is_the_same_in_fewer_bits(model, world, weight_format)
     with WorldModel.open(slots=WALKS, images=1, format=weight_format) as lesser:
         there = lesser.rollout(begun, actions)[:, -1]
     mean, low = KEPT[weight_format]
-    for middle in (0, truth.mean(axis=0)):  # as they are, and about their mean: no common part helps
+    for middle in (0, truth.mean(axis=0)):  # as they are, and about their mean
         a, b = truth - middle, there - middle
         cosine = (a * b).sum(axis=1) / np.linalg.norm(a, axis=1) / np.linalg.norm(b, axis=1)
         assert cosine.mean() >= mean

@@ -19,19 +19,22 @@ enum { FEW = 2 };  /* so few queries wait for memory, not for products */
 
 enum { FEW_KEYS = 8 };  /* that a row without a panel sees, at the most */
 
+/* Without a state and a mask, so many keys behind the last whole piece belong to it: a class token makes 257. */
+enum { JOINED = 32, SCORES = PIECE + JOINED };
+
 /* A thread's room. */
 typedef struct {
     float *panel;   /* (D + 8, 32) of keys */
     float *decoded; /* (32, D): keys or values in blocks, as numbers */
     float *q;       /* tiles of (D, T): the queries, up to twelve side by side */
-    float *score;   /* (n, 256) */
+    float *score;   /* (n, 288), of a piece */
     float *product; /* (n, 32) */
     float *sum;     /* (n, D) of a piece */
     float *all;     /* (n, D) of the pieces so far */
 } room;
 
 static size_t room_floats(uint32_t dim) {
-    size_t each = (size_t)3 * (dim + GROUP_ROWS) + PIECE + PANEL_ROWS;
+    size_t each = (size_t)3 * (dim + GROUP_ROWS) + SCORES + PANEL_ROWS;
     return (size_t)(2 * dim + 8) * PANEL_ROWS + QUERIES * each;
 }
 
@@ -44,7 +47,7 @@ static room room_at(float *at, uint32_t dim) {
     r.panel = at;
     r.decoded = r.panel + (size_t)(dim + 8) * PANEL_ROWS;
     r.score = r.decoded + (size_t)dim * PANEL_ROWS;
-    r.product = r.score + (size_t)QUERIES * PIECE;
+    r.product = r.score + (size_t)QUERIES * SCORES;
     r.q = r.product + (size_t)QUERIES * PANEL_ROWS;
     r.sum = r.q + (size_t)QUERIES * (dim + GROUP_ROWS);
     r.all = r.sum + (size_t)QUERIES * (dim + GROUP_ROWS);
@@ -170,7 +173,7 @@ static void score_few(float *y, const stretch *keys, const float *q, uint32_t di
 #undef SCORE
 }
 
-/* Scores of all queries for the keys [from, end) of a piece → score (n, 256), -inf where a row does
+/* Scores of all queries for the keys [from, end) of a piece → score (n, 288), -inf where a row does
  * not see. */
 static void score_piece(const block *b, const room *r, uint32_t from, uint32_t end) {
     uint32_t base = from - from % PIECE;
@@ -204,7 +207,7 @@ static void score_piece(const block *b, const room *r, uint32_t from, uint32_t e
                 syn_vf x = syn_v_load(r->product + (size_t)i * PANEL_ROWS + (at - j)) * b->scale;
                 if (b->cap > 0.0f) x = b->cap * syn_v_tanh(x / b->cap);
                 x = syn_v_select(seen, x, syn_v_set(-__builtin_inff()));
-                syn_v_store_part(r->score + (size_t)i * PIECE + (at - base), x, stop - at);
+                syn_v_store_part(r->score + (size_t)i * SCORES + (at - base), x, stop - at);
             }
         }
     }
@@ -257,7 +260,7 @@ SYN_INLINE syn_vf value_lanes(const uint8_t *at, uint32_t dtype, uint32_t column
     return dtype == SYN_F16 ? syn_v_from_f16(at) : syn_v_from_bf16(at);
 }
 
-/* Columns [column, column + a step) of sum (n, D) += weights (n, 256, from `place` on) · values of a stretch. */
+/* Columns [column, column + a step) of sum (n, D) += weights (n, 288, from `place` on) · values of a stretch. */
 SYN_INLINE void weigh_columns(float *sum, const float *weight, const stretch *v, uint32_t column, uint32_t dim,
                               uint32_t dtype, int whole, uint32_t n, uint32_t vectors) {
     syn_vf total[TILE_MOST * FLOAT_VECTORS];
@@ -272,14 +275,15 @@ SYN_INLINE void weigh_columns(float *sum, const float *weight, const stretch *v,
     for (uint32_t j = 0; j < v->count; j++) {
         const uint8_t *at = v->data + j * v->row_bytes;
         if (n <= FEW) ask_for(v, j + AHEAD_ROWS, column * size, vectors * SYN_LANES * size);
+        syn_vf number[WHOLE];
 #pragma clang loop unroll(full)
-        for (uint32_t h = 0; h < vectors; h++) {
-            syn_vf number = value_lanes(at, dtype, column + h * SYN_LANES, count[h]);
+        for (uint32_t h = 0; h < vectors; h++) number[h] = value_lanes(at, dtype, column + h * SYN_LANES, count[h]);
+        /* a weight for all columns, not the other way round: as many weights as queries would not fit the registers */
 #pragma clang loop unroll(full)
-            for (uint32_t i = 0; i < n; i++) {
-                syn_vf w = syn_v_set(weight[(size_t)i * PIECE + j]);
-                total[i * vectors + h] = syn_v_fma(w, number, total[i * vectors + h]);
-            }
+        for (uint32_t i = 0; i < n; i++) {
+            syn_vf w = syn_v_set(weight[(size_t)i * SCORES + j]);
+#pragma clang loop unroll(full)
+            for (uint32_t h = 0; h < vectors; h++) total[i * vectors + h] = syn_v_fma(w, number[h], total[i * vectors + h]);
         }
     }
     for (uint32_t i = 0; i < n; i++)
@@ -308,21 +312,22 @@ SYN_INLINE void weigh_queries(float *sum, const float *weight, const stretch *v,
 /* Values of a stretch for queries [first, first + n). */
 static void weigh(const room *r, uint32_t first, uint32_t n, uint32_t place, const stretch *v, uint32_t dim) {
     float *sum = r->sum + (size_t)first * dim;
-    const float *weight = r->score + (size_t)first * PIECE + place;
+    const float *weight = r->score + (size_t)first * SCORES + place;
 #define WEIGH(queries) weigh_queries(sum, weight, v, dim, queries)
     SYN_FOR_MOST(n, WEIGH)
 #undef WEIGH
 }
 
-/* sum (n, D) += weights · values of the keys [from, end), for rows [first, last) of the block. */
-static void weigh_keys(const block *b, const room *r, uint32_t from, uint32_t end, uint32_t first, uint32_t last) {
+/* sum (n, D) += weights · values of the keys [from, end) of the piece that begins at `base`, for rows [first, last). */
+static void weigh_keys(const block *b, const room *r, uint32_t base, uint32_t from, uint32_t end, uint32_t first,
+                       uint32_t last) {
     for (uint32_t j = from; j < end;) {
         stretch v = stretch_at(b, j, end, 1);
         if (v.dtype == SYN_Q8_0 && v.count > PANEL_ROWS) v.count = PANEL_ROWS;
         if (j + v.count < end) v.next = stretch_at(b, j + v.count, end, 1).data;
         v = as_numbers(&v, r->decoded, b->dim);
         for (uint32_t i = first * b->heads; v.data && i < last * b->heads; i += TILE_MOST)
-            weigh(r, i, tile_queries(last * b->heads, i), j % PIECE, &v, b->dim);
+            weigh(r, i, tile_queries(last * b->heads, i), j - base, &v, b->dim);
         j += v.count;
     }
 }
@@ -330,7 +335,7 @@ static void weigh_keys(const block *b, const room *r, uint32_t from, uint32_t en
 /* Values of a piece's keys [from, end): those that every row sees together, the others row by row, in
  * rising order. */
 static void weigh_piece(const block *b, const room *r, uint32_t from, uint32_t end) {
-    uint32_t common = from, until = end;
+    uint32_t common = from, until = end, base = from - from % PIECE;
     __builtin_memset(r->sum, 0, (size_t)b->n * b->dim * 4);
     for (uint32_t row = 0; row < b->rows; row++) {
         if (b->begin[row] > common) common = b->begin[row];
@@ -340,18 +345,23 @@ static void weigh_piece(const block *b, const room *r, uint32_t from, uint32_t e
     for (uint32_t row = 0; row < b->rows; row++) {
         uint32_t begin = b->begin[row] > from ? b->begin[row] : from;
         uint32_t stop = b->end[row] < common ? b->end[row] : common;
-        weigh_keys(b, r, begin, stop, row, row + 1);
+        weigh_keys(b, r, base, begin, stop, row, row + 1);
     }
-    weigh_keys(b, r, common, until, 0, b->rows);
+    weigh_keys(b, r, base, common, until, 0, b->rows);
     for (uint32_t row = 0; row < b->rows; row++) {
         uint32_t begin = b->begin[row] > until ? b->begin[row] : until;
         uint32_t stop = b->end[row] < end ? b->end[row] : end;
-        weigh_keys(b, r, begin, stop, row, row + 1);
+        weigh_keys(b, r, base, begin, stop, row, row + 1);
     }
 }
 
-/* Add a piece of one query to the pieces before it. all, sum (D) */
-static void merge_piece(float *all, softmax *before, const float *sum, softmax piece, uint32_t dim) {
+/* Add a piece of one query to the pieces before it, or begin with it. all, sum (D) */
+static void merge_piece(float *all, softmax *before, const float *sum, softmax piece, uint32_t dim, int begins) {
+    if (begins) {
+        __builtin_memcpy(all, sum, (size_t)dim * 4);
+        *before = piece;
+        return;
+    }
     float top = syn_max(piece.most, before->most);
     float old = syn_exp(before->most - top), new = syn_exp(piece.most - top);
     for (uint32_t i = 0; i < dim; i++) all[i] = all[i] * old + sum[i] * new;
@@ -368,20 +378,21 @@ static void attend(const block *b, const room *r, float *y, const float *q, uint
         const float *from = q + (size_t)(b->row + i / b->heads) * width + (size_t)head * b->dim;
         uint32_t tile = i - i % TILE_MOST;
         pack_row(r->q + (size_t)tile * b->dim, i - tile, tile_queries(b->n, tile), from, b->dim, 0);
-        before[i] = (softmax){-__builtin_inff(), 0.0f};
     }
-    __builtin_memset(r->all, 0, (size_t)b->n * b->dim * 4);
+    uint32_t joined = !b->state && b->op->attributes[MASK] == FULL ? JOINED : 0;
     for (uint32_t from = begin, stop; from < end; from = stop) {
-        stop = from - from % PIECE + PIECE < end ? from - from % PIECE + PIECE : end;
+        stop = from - from % PIECE + PIECE;
+        if (stop > end || end - stop <= joined) stop = end;
         score_piece(b, r, from, stop);
         softmax piece[QUERIES];
         for (uint32_t i = 0; i < b->n; i++)
-            piece[i] = soften_piece(r->score + (size_t)i * PIECE, from % PIECE, from % PIECE + (stop - from));
+            piece[i] = soften_piece(r->score + (size_t)i * SCORES, from % PIECE, from % PIECE + (stop - from));
         weigh_piece(b, r, from, stop);
         for (uint32_t i = 0; i < b->n; i++) {
             uint32_t row = i / b->heads;
             if (b->begin[row] >= stop || b->end[row] <= from) continue;  /* it sees none of the piece */
-            merge_piece(r->all + (size_t)i * b->dim, &before[i], r->sum + (size_t)i * b->dim, piece[i], b->dim);
+            merge_piece(r->all + (size_t)i * b->dim, &before[i], r->sum + (size_t)i * b->dim, piece[i], b->dim,
+                        b->begin[row] >= from);
         }
     }
     for (uint32_t i = 0; i < b->n; i++) {

@@ -38,6 +38,7 @@ enum { PACKED_STEPS = 32 };
 /* How an op is laid out: of x for each row, and of a thread's own room. */
 typedef struct {
     int integers, own;                /* products of integers; every thread prepares x */
+    int by_row;                       /* of integers: with a scale for a whole row */
     int streams;                      /* a few rows of x go through packed weights without a panel */
     int matrix, split;                /* by the tile instructions: of integers, of numbers in parts */
     int squares;                      /* of integers, two rows by two */
@@ -83,7 +84,9 @@ static plan plan_of(const syn_op *op, uint32_t threads) {
     if (p.streams) p.tile = STREAM_ROWS;
     int fills = p.matrix || (p.split && x->rows > MATRIX_ROWS);
     p.room_rows = fills ? (x->rows + MATRIX_ROWS - 1) / MATRIX_ROWS * MATRIX_ROWS : x->rows;
+    p.by_row = arith == ARITH_A8_ROW;
     p.code_bytes = p.integers ? (size_t)p.blocks * 32 : (size_t)x->cols * 4;
+    if (p.matrix && p.by_row) p.code_bytes = ((size_t)p.blocks + 1) / 2 * 64;  /* two blocks beside each other */
     if (p.split) p.code_bytes = (size_t)p.blocks * STEP_COLUMNS * 2 * x_parts(arith == ARITH_BF16);
     p.scale_bytes = p.integers ? (size_t)p.blocks * 4 : 0;
     p.x_bytes = (size_t)syn_aligned((p.code_bytes + 4 * p.scale_bytes) * p.room_rows);
@@ -138,7 +141,7 @@ static void prepare(const plan *p, uint32_t arith, uint8_t *to, const float *x, 
         syn_tile tile = tile_at(p, to, first);
         uint32_t t = row - first;
         int round = arith == ARITH_BF16;
-        if (p->integers) quantise_row(&tile, t, T, numbers, p->cols, arith == ARITH_A8_ROW);
+        if (p->integers) quantise_row(&tile, t, T, numbers, p->cols, p->by_row);
         else if (p->split) split_row((uint16_t *)(void *)tile.code, t, T, numbers, p->cols, x_parts(round));
         else pack_row((float *)(void *)tile.code, t, T, numbers, p->cols, round);
     }
@@ -161,7 +164,7 @@ typedef struct {
     const float *numbers;  /* the same as they came, (T, C) */
     float *y;              /* (T, N) from its column n on */
     uint32_t n;
-    int round, by_row, past_caches;
+    int round, past_caches;
     syn_vf add[PANEL_VECTORS], scale[PANEL_VECTORS];
 } strip;
 
@@ -198,8 +201,18 @@ static void integer_sums(const strip *s) {
         expand_half(panel, 1, &high, w, first, blocks, as);
         for (uint32_t t = r->begin, T; t < r->end; t += T) {
             T = tile_rows(p, t);
-            float *sums = sums_at(s, t, T, begins, ends);
             syn_tile tile = tile_at(p, s->x, t);
+            if (p->matrix && p->by_row) {
+                int both = t + T < r->end;
+                uint32_t rows = both ? 2 * T : T;
+                float *to = sums_at(s, t, rows, begins, ends);
+                multiply_row((int32_t *)(void *)to, panel, tile.code + (size_t)first * 8 * T, p->code_bytes / 4 * T,
+                             blocks, both);
+                for (uint32_t i = 0; ends && i < rows; i += T) put_outputs(s, to + (size_t)i * PANEL_ROWS, t + i, T);
+                t += rows - T;
+                continue;
+            }
+            float *sums = sums_at(s, t, T, begins, ends);
             tile.code += (size_t)first * 8 * T;
             tile.sum += (size_t)first * 3 * T;
             tile.scale += (size_t)first * T;
@@ -376,12 +389,12 @@ SYN_INLINE void put_rows(const strip *s, const float *sums, uint32_t t, uint32_t
     }
 }
 
-/* Sums of a tile or two, T rows from t on, some perhaps in the room behind the last → y */
+/* Sums of a tile, T rows from t on, some perhaps in the room behind the last → y; of two, where no scales are of rows. */
 static void put_outputs(const strip *s, const float *sums, uint32_t t, uint32_t T) {
     int whole = s->w->rows - s->n >= PANEL_ROWS;
     if (T > s->p->rows - t) T = s->p->rows - t;
 #define PUT(past_caches, whole) \
-    (s->by_row     ? put_rows(s, sums, t, T, 1, 0, past_caches, whole) \
+    (s->p->by_row  ? put_rows(s, sums, t, T, 1, 0, past_caches, whole) \
      : s->p->split ? put_rows(s, sums, t, T, 0, 1, past_caches, whole) \
                    : put_rows(s, sums, t, T, 0, 0, past_caches, whole))
     if (s->past_caches) PUT(1, 1);
@@ -405,12 +418,12 @@ static strip strip_at(const syn_op *op, uint32_t pair, const plan *p, const room
     const float *bias = b->kind == SYN_NONE ? NULL : (const void *)b->data;
     strip s = {.p = p, .r = r, .w = w, .x = x, .n = n, .round = op->attributes[0] == ARITH_BF16,
                .numbers = (const float *)(const void *)op->in[0].data,
-               .y = (float *)(void *)op->out[pair].data + n, .by_row = w->dtype == SYN_INT8 && p->integers};
+               .y = (float *)(void *)op->out[pair].data + n};
     int aligned = ((uintptr_t)s.y | (uintptr_t)w->rows * 4) % sizeof(syn_vf) == 0;
     s.past_caches = w->rows - n >= PANEL_ROWS && aligned && (uint64_t)p->rows * w->rows * 4 > PAST_CACHES_BYTES;
     for (uint32_t v = 0, at = n; v < PANEL_VECTORS; v++, at += SYN_LANES) {
         s.add[v] = bias && at < w->rows ? syn_v_load_part(bias + at, w->rows - at) : syn_v_set(0.0f);
-        s.scale[v] = s.by_row && at < w->rows ? row_scales(w, at) : s.add[v];
+        s.scale[v] = p->by_row && at < w->rows ? row_scales(w, at) : s.add[v];
     }
     return s;
 }
@@ -421,7 +434,7 @@ static uint32_t panels_of(const syn_operand *w) { return (w->rows + PANEL_ROWS -
 static void multiply(const syn_op *op, uint32_t pair, const plan *p, const room *r, uint8_t *x, uint32_t from,
                      uint32_t end) {
     const syn_operand *w = &op->in[1 + 2 * pair];
-    if (p->matrix) configure_tiles(MATRIX_ROWS, syn_block_format_of(w->dtype).run == 16 ? 16 : 32);
+    if (p->matrix) configure_tiles(MATRIX_ROWS, p->by_row ? 64 : syn_block_format_of(w->dtype).run == 16 ? 16 : 32);
     if (p->split) configure_tiles(tile_rows(p, 0), 64);
     if (end > panels_of(w)) end = panels_of(w);
     for (uint32_t n = from * PANEL_ROWS; n < end * PANEL_ROWS; n += PANEL_ROWS) {

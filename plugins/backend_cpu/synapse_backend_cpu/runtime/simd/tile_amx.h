@@ -101,40 +101,44 @@ SYN_INLINE void multiply_half(float *y, const syn_runs *r, uint32_t count, int h
     for (uint32_t t = 0; t < MATRIX_ROWS; t++) _mm512_storeu_ps(y + t * PANEL_ROWS + r->half * SYN_LANES, total[t]);
 }
 
-/* a8/row: go on with the integer sums y (16, 32); the tiles add them up, four sums side by side. */
-SYN_INLINE void multiply_row(int32_t *y, const syn_runs *low, const syn_runs *high, uint32_t blocks) {
-    _Alignas(64) int32_t odd[2][PRODUCT];
+/* a8/row: go on with the integer sums y (16, 32), or (32, 32) if `both`, by some blocks; the second tile of x lies `next`
+ * words behind the first. Behind the last of an odd number of blocks x has zeros. */
+SYN_INLINE void multiply_row_tiles(int32_t *y, const syn_panel *panel, const int32_t *x, size_t next, uint32_t blocks,
+                                   int both) {
+    int32_t *second = y + MATRIX_ROWS * PANEL_ROWS;
     _tile_loadd(0, y, PANEL_ROWS * 4);
     _tile_loadd(1, y + SYN_LANES, PANEL_ROWS * 4);
-    _tile_zero(2);
-    _tile_zero(3);
-    for (uint32_t b = 0; b < blocks; b += 2) {
-        SYN_ADD_PRODUCT(0, 4, 6, run_x(low, b), run_code(low, b));
-        SYN_ADD_PRODUCT(1, 5, 7, run_x(high, b), run_code(high, b));
-        if (b + 1 == blocks) break;
-        SYN_ADD_PRODUCT(2, 4, 6, run_x(low, b + 1), run_code(low, b + 1));
-        SYN_ADD_PRODUCT(3, 5, 7, run_x(high, b + 1), run_code(high, b + 1));
+    if (both) {
+        _tile_loadd(2, second, PANEL_ROWS * 4);
+        _tile_loadd(3, second + SYN_LANES, PANEL_ROWS * 4);
+    }
+    for (uint32_t b = 0; b < blocks; b += 2, x += 16 * MATRIX_ROWS) {
+        _tile_loadd(6, &panel->code[b][0][0], 128);
+        _tile_loadd(7, &panel->code[b][0][1], 128);
+        _tile_loadd(4, x, 64);
+        _tile_dpbssd(0, 4, 6);
+        _tile_dpbssd(1, 4, 7);
+        if (!both) continue;
+        _tile_loadd(5, x + next, 64);
+        _tile_dpbssd(2, 5, 6);
+        _tile_dpbssd(3, 5, 7);
     }
     _tile_stored(0, y, PANEL_ROWS * 4);
     _tile_stored(1, y + SYN_LANES, PANEL_ROWS * 4);
-    _tile_stored(2, odd[0], 64);
-    _tile_stored(3, odd[1], 64);
-    for (uint32_t t = 0; t < MATRIX_ROWS; t++)
-        for (uint32_t h = 0; h < 2; h++) {
-            int32_t *to = y + t * PANEL_ROWS + h * SYN_LANES;
-            _mm512_storeu_si512(to, _mm512_add_epi32(_mm512_loadu_si512(to), _mm512_load_si512(odd[h] + t * SYN_LANES)));
-        }
+    if (both) {
+        _tile_stored(2, second, PANEL_ROWS * 4);
+        _tile_stored(3, second + SYN_LANES, PANEL_ROWS * 4);
+    }
 }
 
-/* Go on with the sums y (16, 32) by `blocks` blocks; the tiles are configured for the format's runs. */
+static void multiply_row(int32_t *y, const syn_panel *panel, const int32_t *x, size_t next, uint32_t blocks, int both) {
+    if (both) multiply_row_tiles(y, panel, x, next, blocks, 1);
+    else multiply_row_tiles(y, panel, x, next, blocks, 0);
+}
+
+/* a8/32: go on with the sums y (16, 32) by `blocks` blocks; the tiles are configured for the format's runs. */
 static void multiply_matrix(float *y, const syn_panel *panel, const syn_tile *x, uint32_t blocks, uint32_t format) {
     syn_block_format kind = syn_block_format_of(format);
-    syn_runs low = {panel, x, 0, 32 / (kind.columns ? kind.run : 32)}, high = low;
-    high.half = 1;
-    if (!kind.columns) {
-        multiply_row((int32_t *)(void *)y, &low, &high, blocks);
-        return;
-    }
     for (uint32_t half = 0; half < 2; half++) {
         syn_runs one = {panel, x, half, 1}, two = {panel, x, half, 2};
         if (kind.run == 32 && !kind.has_minimum) multiply_half(y, &one, blocks, 0);
@@ -147,6 +151,9 @@ static void multiply_matrix(float *y, const syn_panel *panel, const syn_tile *x,
 #else
 static void configure_tiles(uint32_t rows, uint32_t bytes) { (void)rows, (void)bytes; }
 static void release_tiles(void) {}
+static void multiply_row(int32_t *y, const syn_panel *panel, const int32_t *x, size_t next, uint32_t blocks, int both) {
+    (void)y, (void)panel, (void)x, (void)next, (void)blocks, (void)both;
+}
 static void multiply_matrix(float *y, const syn_panel *panel, const syn_tile *x, uint32_t blocks, uint32_t format) {
     (void)y, (void)panel, (void)x, (void)blocks, (void)format;
 }

@@ -231,8 +231,8 @@ SYN_INLINE uint32_t word_at(uint32_t i, uint32_t t, uint32_t T) {
     return HAS_SQUARES ? (i / 2 * T + t) * 2 + i % 2 : i * T + t;
 }
 
-/* Codes and sums of 32 columns of row t of a tile. For the tile instructions a row's words lie side by side, and
- * a8/row needs no sums. */
+/* Codes and sums of 32 columns of row t of a tile. For the tile instructions a row's words lie side by side; those of
+ * a8/row, which needs no sums, beside those of the next block, too. */
 SYN_INLINE void put_block(const syn_tile *to, uint32_t block, uint32_t t, uint32_t T, const syn_vf x[BLOCK_VECTORS],
                           float inverse, float scale, int by_row) {
     syn_vi codes[BLOCK_VECTORS];
@@ -244,9 +244,12 @@ SYN_INLINE void put_block(const syn_tile *to, uint32_t block, uint32_t t, uint32
         __builtin_memcpy((uint8_t *)word + i * SYN_LANES, &bytes, SYN_LANES);
     }
     int32_t *code = to->code + (size_t)block * 8 * T, *sum = to->sum + (size_t)block * 3 * T + t;
+    if (T == MATRIX_ROWS && by_row) {
+        __builtin_memcpy(to->code + ((size_t)block / 2 * T + t) * 16 + block % 2 * 8, word, sizeof word);
+        return;
+    }
     if (T == MATRIX_ROWS) {
         __builtin_memcpy(code + t * 8, word, sizeof word);
-        if (by_row) return;
     } else {
         for (uint32_t i = 0; i < 8; i++) code[word_at(i, t, T)] = word[i];
     }
@@ -278,6 +281,9 @@ static void quantise_row(const syn_tile *to, uint32_t t, uint32_t T, const float
         }
         put_block(to, i / 32, t, T, columns, inverse, top / 127.0f, by_row);
     }
+    uint32_t blocks = (cols + 31) / 32;
+    if (by_row && T == MATRIX_ROWS && blocks % 2)  /* nothing where a last block would be */
+        __builtin_memset(to->code + ((size_t)blocks / 2 * T + t) * 16 + 8, 0, 32);
 }
 
 #endif

@@ -19,18 +19,49 @@ except ImportError:  # Windows: an open file cannot be removed there, which serv
 _HEX_BYTES = 6
 
 
+def check_place(path: Path) -> None:
+    """Check where a file is to be written, before its content is computed.
+
+    Raises: FileError where `path` is a folder, or lies in none.
+    """
+    if path.is_dir():
+        raise FileError(path, "is a folder; name a file to write")
+    if not path.absolute().parent.is_dir():
+        raise FileError(path, "cannot be written: its folder does not exist")
+
+
 @contextmanager
 def write_whole(path: Path) -> Iterator[BinaryIO]:
     """Open a file beside `path` for writing, and put it in its place when the block ends well.
 
     The new file has the mode that the umask gives; the old one stays untouched until then and on
     every error, and no other file is left behind. A process that is killed leaves its part
-    (`.NAME.….part`); the next one that writes `path` removes it.
+    (`.NAME.….part`); the next one that writes `path` removes it. A symbolic link is followed; a
+    device or a pipe is written as the bytes come.
 
     Raises: FileError when the place cannot be written.
     """
+    named, path = path, Path(os.path.realpath(path))
     if path.is_dir():
-        raise FileError(path, "is a folder; name a file to write")
+        raise FileError(named, "is a folder; name a file to write")
+    if path.exists() and not path.is_file():
+        with _saying_why(named), path.open("wb") as stream:
+            yield stream
+        return
+    with _saying_why(named), _replacing(path) as file:
+        yield file
+
+
+@contextmanager
+def _saying_why(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise FileError(path, f"cannot be written: {error.strerror}") from error
+
+
+@contextmanager
+def _replacing(path: Path) -> Iterator[BinaryIO]:
     _sweep(path)
     part, file = _open_part(path)
     try:
@@ -43,8 +74,6 @@ def write_whole(path: Path) -> Iterator[BinaryIO]:
         if fcntl is None:
             os.replace(part, path)
         _sync_folder(path.parent)
-    except OSError as error:
-        raise FileError(path, f"cannot be written: {error.strerror}") from error
     finally:
         with suppress(FileNotFoundError):
             part.unlink()
@@ -82,10 +111,7 @@ def _open_part(path: Path) -> tuple[Path, BinaryIO]:
     """Open a new part and lock it."""
     while True:
         part = path.with_name(f".{path.name}.{os.urandom(_HEX_BYTES).hex()}.part")
-        try:
-            file = part.open("xb")
-        except OSError as error:
-            raise FileError(path, f"cannot be written: {error.strerror}") from error
+        file = part.open("xb")
         # Another process may have swept it in the moment before it was locked.
         if not _lock(file) or _is_still(part, file):
             return part, file

@@ -16,7 +16,7 @@ from synapse_core.cli.image_options import (
     progress_of,
 )
 from synapse_core.cli.options import backend_options, model_argument
-from synapse_core.cli.output import json_option, print_json, print_table
+from synapse_core.cli.output import finite, json_option, print_json, print_table
 
 if TYPE_CHECKING:
     from synapse_core.api import Label
@@ -70,6 +70,11 @@ def classify(
 
 def _plain(labels: list[Label]) -> list[dict[str, Any]]:
     return [
-        {"class": one.index, "label": one.label, "share": one.share, "logit": one.logit}
+        {
+            "class": one.index,
+            "label": one.label,
+            "share": finite(one.share),
+            "logit": finite(one.logit),
+        }
         for one in labels
     ]

@@ -17,6 +17,7 @@ from synapse_core.cli.image_options import (
 from synapse_core.cli.logits import save_array
 from synapse_core.cli.options import backend_options, model_argument, tokenizer_option
 from synapse_core.cli.output import json_option, print_json
+from synapse_core.files import check_place
 
 
 @click.command("encode")
@@ -58,6 +59,7 @@ def encode(
     The file appears whole or not at all.
     """
     check_inputs(images, {"--text": texts or None, "--pixels": pixels})
+    check_place(out)
     options = {"threads": threads, "format": format, "arith": arith, "tokenizer": tokenizer}
     with open_images(model, backend, size, batch, **options) as loaded:
         count = len(images) or len(texts) or None

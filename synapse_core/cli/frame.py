@@ -15,6 +15,7 @@ from collections.abc import Sequence
 import click
 
 from synapse_core import __version__
+from synapse_core.cli.output import printable
 from synapse_core.errors import SynapseError
 from synapse_core.plugins import default_host
 
@@ -118,8 +119,5 @@ def run(arguments: Sequence[str] | None = None) -> int:
 def _say(text: str, code: int) -> int:
     if os.environ.get("SYNAPSE_DEBUG"):
         traceback.print_exc()
-    line = " ".join(text.split())
-    # Names out of a stranger's file must not drive the terminal.
-    shown = "".join(c if c.isprintable() else "�" for c in line)
-    click.echo(f"synapse: {shown}", err=True)
+    click.echo(f"synapse: {printable(' '.join(text.split()))}", err=True)
     return code

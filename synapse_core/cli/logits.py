@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,7 +21,7 @@ from synapse_core.cli.options import (
     model_argument,
     open_model,
 )
-from synapse_core.cli.output import json_option, print_json, print_table
+from synapse_core.cli.output import finite, json_option, print_json, print_table
 from synapse_core.errors import UsageError
 
 if TYPE_CHECKING:
@@ -126,10 +127,12 @@ def save_array(path: Path, array: np.ndarray) -> None:
 
 def _top(position: int, row: np.ndarray) -> dict[str, Any]:
     best = (-row).argsort(kind="stable")[:TOP]
-    top = [{"id": int(n), "logit": float(row[n])} for n in best]
+    top = [{"id": int(n), "logit": finite(float(row[n]))} for n in best]
     return {"position": position, "top": top}
 
 
 def _line(entry: dict[str, Any], what: str) -> list[object]:
-    best = [f"{t['id']}: {t['logit']:.3f}" for t in entry["top"]]
+    best = [
+        f"{t['id']}: {math.nan if t['logit'] is None else t['logit']:.3f}" for t in entry["top"]
+    ]
     return [entry["position"], entry[what], *best]

@@ -26,6 +26,11 @@ def finite(value: Any) -> Any:
     return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
+def printable(text: str) -> str:
+    """Return a text that cannot drive a terminal: names come out of strangers' files."""
+    return "".join(c if c.isprintable() else "�" for c in text)
+
+
 def print_table(columns: Sequence[str], rows: Sequence[Sequence[object]], title: str = "") -> None:
     """Print a table."""
     from rich.console import Console
@@ -35,5 +40,5 @@ def print_table(columns: Sequence[str], rows: Sequence[Sequence[object]], title:
     for column in columns:
         table.add_column(column, overflow="fold")
     for row in rows:
-        table.add_row(*(str(cell) for cell in row))
+        table.add_row(*(printable(str(cell)) for cell in row))
     Console(soft_wrap=False).print(table, markup=False)

@@ -13,6 +13,7 @@ import resource
 import stat
 import subprocess
 import sys
+import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -322,3 +323,30 @@ def test_place_that_cannot_be_written_is_named(tmp_path: Path) -> None:
         write_whole(tmp_path / "no" / "m.bin"),
     ):
         pass
+
+
+def test_a_link_is_followed_and_stays(tmp_path: Path) -> None:
+    (tmp_path / "far").mkdir()
+    link = tmp_path / "link.bin"
+    link.symlink_to(tmp_path / "far" / "m.bin")
+    for content in (b"first", b"second"):
+        with write_whole(link) as file:
+            file.write(content)
+        assert link.is_symlink()
+        assert (tmp_path / "far" / "m.bin").read_bytes() == content
+    assert set(tmp_path.iterdir()) == {link, tmp_path / "far"}
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no pipes with names here")
+def test_a_pipe_is_written_and_stays(tmp_path: Path) -> None:
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    found: list[bytes] = []
+    reader = threading.Thread(target=lambda: found.append(pipe.read_bytes()))
+    reader.start()
+    with write_whole(pipe) as file:
+        file.write(b"all of it")
+    reader.join(10)
+    assert found == [b"all of it"]
+    assert pipe.is_fifo()
+    assert list(tmp_path.iterdir()) == [pipe]

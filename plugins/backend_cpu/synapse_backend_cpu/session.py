@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import threading
 import weakref
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -33,7 +34,7 @@ from synapse_core.backends import (
     known_slot,
     page_tables,
 )
-from synapse_core.errors import Unavailable
+from synapse_core.errors import Unavailable, UsageError
 from synapse_core.ops import RowTable
 from synapse_core.program import (
     FunctionTable,
@@ -56,7 +57,8 @@ class CpuSession:
 
     `state_form` names the runtime that makes the states: its table of kernels and what it was
     compiled from. `_library` runs it, whatever SYNAPSE_CPU says later. `_numbers` are those of all
-    weights; `_alone` says that a small call may run on one thread.
+    weights; `_alone` says that a small call may run on one thread. Calls of several Python threads
+    run one behind the other: arena and scratch are the session's.
     """
 
     program: Program
@@ -77,6 +79,7 @@ class CpuSession:
     _numbers: int
     _alone: bool
     _finalizer: Any = None
+    _lock: Any = attrs.field(factory=threading.Lock)
 
     @classmethod
     def open(
@@ -139,6 +142,16 @@ class CpuSession:
         rows: Mapping[str, RowTable],
     ) -> dict[str, np.ndarray]:
         """Run one call; see `synapse_core.backends.Session.run`."""
+        with self._lock:
+            return self._run(function, inputs, rows)
+
+    def _run(
+        self,
+        function: str,
+        inputs: Mapping[str, np.ndarray],
+        rows: Mapping[str, RowTable],
+    ) -> dict[str, np.ndarray]:
+        self._check_open()
         host = HostCall.of(self.functions, function, inputs, rows)
         ffi = declarations()
         keep: list[Any] = []
@@ -164,6 +177,13 @@ class CpuSession:
         self, loop: Loop, series: np.ndarray, begun: int, given: Mapping[str, np.ndarray]
     ) -> None:
         """Run a loop in the runtime; see `synapse_core.backends.Unrolls`."""
+        with self._lock:
+            self._unroll(loop, series, begun, given)
+
+    def _unroll(
+        self, loop: Loop, series: np.ndarray, begun: int, given: Mapping[str, np.ndarray]
+    ) -> None:
+        self._check_open()
         table = self.functions[loop.function]
         ffi = declarations()
         keep: list[Any] = []
@@ -248,9 +268,15 @@ class CpuSession:
         return self.slots[begin : begin + state.size]
 
     def close(self) -> None:
-        """Join the threads."""
-        if self._finalizer is not None:
-            self._finalizer()
+        """Join the threads; no call runs any more."""
+        with self._lock:
+            if self._finalizer is not None:
+                self._finalizer()
+            self._pool = None
+
+    def _check_open(self) -> None:
+        if self._pool is None:
+            raise UsageError("the model is closed; open it again")
 
     def _output(self, offset: int, shape: tuple[int, int]) -> np.ndarray:
         """Return a float32 tensor of the arena, copied."""

@@ -93,6 +93,15 @@ def test_rows_behind_do_not_change_a_row_s_bits(shape, mask, window):
         np.testing.assert_array_equal(part, whole[:n])
 
 
+@pytest.mark.parametrize("length", [256, 257, 288, 289, 545])
+@pytest.mark.parametrize("mask", [CAUSAL, FULL])
+def test_keys_behind_the_last_whole_piece(length, mask):
+    a = attributes(2, 1, 24, mask, scale=0.8)
+    q, k, v = (numbers(length, n * 24) for n in (2, 1, 1))
+    y = call(q, k, v, a, [1] * length, range(length))
+    close(y, attend(q, k, v, 0, a))
+
+
 def test_groups_of_a_derived_space():
     a = attributes(2, 1, 4, FULL)
     q, k, v = numbers(12, 8), numbers(12, 4), numbers(12, 4)

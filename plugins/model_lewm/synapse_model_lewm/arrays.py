@@ -60,3 +60,13 @@ def check_numbers(found: np.ndarray, cols: int, where: object, what: str) -> np.
         place = ", ".join(str(int(index)) for index in wrong[0])
         raise FileError(where, f"number [{place}] is {rows[tuple(wrong[0])]}, expected finite ones")
     return rows
+
+
+def check_finite(latents: np.ndarray, where: object) -> None:
+    """Check what was imagined: (T, D).
+
+    Raises: FileError naming the first step whose latent is not finite.
+    """
+    wrong = np.flatnonzero(~np.isfinite(latents).all(axis=-1))
+    if wrong.size:
+        raise FileError(where, f"leads to numbers that are not finite, at step {wrong[0]}")

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 import numpy as np
 
-from synapse_core.files import write_whole
+from synapse_core.errors import Unavailable, UsageError
+from synapse_core.files import check_place, write_whole
 
 if TYPE_CHECKING:
     from synapse_model_lewm.world_model import WorldModel
@@ -34,6 +36,22 @@ def model_options(command: Command) -> Command:
     for option in reversed(options):
         command = option(command)
     return command
+
+
+def check_places(output: Path | None, plot: Path | None) -> None:
+    """Check where results go, before they are computed.
+
+    Raises: FileError naming a place that cannot be written, UsageError for one place for both,
+    Unavailable where a plot needs Pillow and it is not installed.
+    """
+    if plot is not None:
+        if find_spec("PIL") is None:
+            raise Unavailable("--plot needs Pillow: pip install 'synapse[images]'")
+        if output is not None and output.resolve() == plot.resolve():
+            raise UsageError(f"--output and --plot are both {plot}")
+    for place in (output, plot):
+        if place is not None:
+            check_place(place)
 
 
 def open_world(model: str, backend: str, slots: int = 1, **options: Any) -> WorldModel:

@@ -7,7 +7,13 @@ from pathlib import Path
 
 import click
 
-from synapse_model_lewm.options import model_options, open_world, print_json, save_array
+from synapse_model_lewm.options import (
+    check_places,
+    model_options,
+    open_world,
+    print_json,
+    save_array,
+)
 
 # As many rollouts side by side as the published search draws; memory is planned for them.
 MOST_SLOTS = 512
@@ -68,6 +74,7 @@ def plan(
         high=high,
         seed=seed,
     )
+    check_places(output, plot)
     options = {"format": format, "arith": arith, "threads": threads}
     slots = min(samples, MOST_SLOTS)
     with open_world(model, backend, slots, **options) as world:

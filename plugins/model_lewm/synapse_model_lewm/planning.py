@@ -14,6 +14,9 @@ from synapse_core.errors import FileError, UsageError
 from synapse_model_lewm.arrays import check_numbers
 from synapse_model_lewm.world_model import WorldModel
 
+# Actions drawn in an iteration, and the size of a number that squares to one of float32.
+MOST_DRAWN, LARGEST = 10_000_000, 1e18
+
 
 @attrs.frozen(kw_only=True)
 class Search:
@@ -45,6 +48,15 @@ class Search:
             raise UsageError(f"plan: {self.elites} elites of {self.samples} samples")
         if not (np.isfinite(self.deviation) and self.deviation > 0):
             raise UsageError(f"plan: deviation {self.deviation}; must be above 0")
+        if self.samples * self.horizon > MOST_DRAWN:
+            drawn = self.samples * self.horizon
+            raise UsageError(f"plan: samples × horizon is {drawn}; at most {MOST_DRAWN}")
+        if self.seed < 0:
+            raise UsageError(f"plan: seed {self.seed}; must be 0 or more")
+        for name in ("low", "high", "deviation"):
+            number = getattr(self, name)
+            if number is not None and not abs(number) <= LARGEST:
+                raise UsageError(f"plan: {name} {number}; at most {LARGEST:g} in size")
         if self.low is not None and self.high is not None and not self.low < self.high:
             raise UsageError(f"plan: actions from {self.low} to {self.high}; low must be less")
 
@@ -98,7 +110,8 @@ def plan(
         drawn = _within(centre + spread * noise, search)
         cost = _costs(world, begun, before, drawn, target[0])
         best = np.argsort(cost, kind="stable")[: search.elites]
-        centre, spread = drawn[best].mean(axis=0), drawn[best].std(axis=0)
+        # A mean may be rounded to beyond what it is a mean of.
+        centre, spread = _within(drawn[best].mean(axis=0), search), drawn[best].std(axis=0)
         costs.append(float(cost[best].mean()))
         progress(number + 1, search.iterations)
     latents = world.rollout(begun, np.concatenate([before, centre]))
@@ -148,4 +161,5 @@ def _centre(world: WorldModel, mean: np.ndarray | None, search: Search) -> np.nd
 def _within(actions: np.ndarray, search: Search) -> np.ndarray:
     if search.low is None and search.high is None:
         return actions
-    return np.clip(actions, search.low, search.high)
+    bounds = (None if b is None else np.float32(b) for b in (search.low, search.high))
+    return np.clip(actions, *bounds)

@@ -7,8 +7,14 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from synapse_core.errors import UsageError
-from synapse_model_lewm.options import model_options, open_world, print_json, save_array
+from synapse_core.errors import FileError, UsageError
+from synapse_model_lewm.options import (
+    check_places,
+    model_options,
+    open_world,
+    print_json,
+    save_array,
+)
 
 if TYPE_CHECKING:
     import numpy as np
@@ -53,19 +59,23 @@ def rollout(
     Of n images and T actions come T + 1 latents, float32 (T + 1, D): the images' own, then one a
     step, the one behind the last action included. MODEL `lewm` is the small one that ships.
     """
-    from synapse_model_lewm.arrays import check_frames, check_numbers, read_array
+    from synapse_model_lewm.arrays import check_finite, check_frames, check_numbers, read_array
 
     if (frames is None) == (not images):
         raise UsageError("rollout: give --image, once or more, or --frames")
+    check_places(output, plot)
     options = {"format": format, "arith": arith, "threads": threads}
     given = read_array(actions)
     with open_world(model, backend, **options) as world:
         check_numbers(given, world.actions, actions, "actions")
+        if given.ndim != 2:
+            raise FileError(actions, f"found {given.shape}, expected (T, {world.actions})")
         if frames is None:
             start = world.encode_images(images)
         else:
             start = world.encode(check_frames(read_array(frames), frames))
         latents = world.rollout(start, given, actions)
+        check_finite(latents, actions)
         used = world.model.backend
     seen = len(start)
     if output is not None:

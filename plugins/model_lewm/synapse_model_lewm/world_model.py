@@ -15,12 +15,12 @@ from synapse_core.backends import Loop, Unroller
 from synapse_core.errors import FileError, UsageError
 from synapse_core.families import ENCODE_IMAGE, IMAGES, Config
 from synapse_core.generate import Preprocessor
-from synapse_core.images import check_pixels, preprocessing_of, read_image
+from synapse_core.images import check_pixels, read_image
 from synapse_core.ops import RowTable
 from synapse_core.program import Limits, functions_of, header_of
 from synapse_model_lewm.arrays import check_frames, check_numbers
 from synapse_model_lewm.config import LewmConfig
-from synapse_model_lewm.graph import CHANNELS, PREDICT, WINDOW
+from synapse_model_lewm.graph import PREDICT, WINDOW
 
 IMAGES_AT_ONCE = 4
 PROGRAM = ".syn"
@@ -30,13 +30,15 @@ PROGRAM = ".syn"
 class WorldModel:
     """An opened world model; close it or use it as a context manager.
 
-    Frames are uint8 (T, 3, H, W), of another size than the model's resized. A latent has
-    `width` numbers, an action `actions`. `images` are encoded in one call. What is wrong with an
+    Frames are uint8 (T, 3, H, W), of another size than the model's resized; `shape` is that of an
+    image as the encoder takes it. A latent has `width` numbers, an action `actions`. `images` are
+    encoded in one call. What is wrong with an
     array is a FileError.
     """
 
     model: synapse.Model
     config: LewmConfig
+    shape: tuple[int, int, int]
     images: int
     unroller: Unroller
     preprocessor: Preprocessor
@@ -55,8 +57,11 @@ class WorldModel:
         `slots` rollouts run side by side, `images` are encoded in one call; a .syn file has both
         fixed. `options` are those of `synapse_core.load`: backend, format, arith, threads.
 
-        Raises: UsageError where it is no world model.
+        Raises: UsageError where it is no world model, or one of the numbers is not 1 or more.
         """
+        for name, number in (("slots", slots), ("images", images)):
+            if number < 1:
+                raise UsageError(f"{name} {number}; must be 1 or more")
 
         def limits(config: Config) -> Limits:
             rows = {IMAGES: images, WINDOW: slots * config.context}
@@ -83,15 +88,13 @@ class WorldModel:
         unroller = Unroller.open(model.session, model.program, loop)
         slots = int(header_of(model.program.image)["max_slots"])
         images = min(functions[ENCODE_IMAGE].max_rows[IMAGES], slots)
-        built, side = model.built, config.encoder.image
-        shape = (CHANNELS, side, side)
-        made = preprocessing_of(built.assets, model.config, built.path, shape, built.registry)
-        return cls(model, config, images, unroller, made)
+        shape = model.images.encoder.image_ports().shape
+        return cls(model, config, shape, images, unroller, model.images.preprocessor())
 
     @property
     def side(self) -> int:
-        """How many pixels an image is high and wide."""
-        return self.config.encoder.image
+        """How many pixels an image is high and, where it is square, wide."""
+        return self.shape[1]
 
     @property
     def width(self) -> int:
@@ -114,13 +117,14 @@ class WorldModel:
         return self._encode([np.moveaxis(frame, 0, 2) for frame in frames], self._pixels)
 
     def encode_images(self, paths: Sequence[Path]) -> np.ndarray:
-        """Return the latents of picture files: float32 (T, D)."""
+        """Return the latents of picture files, one or more: float32 (T, D)."""
+        if not paths:
+            raise FileError("images", "there are none")
         return self._encode(paths, lambda path: self._pixels(read_image(path), path))
 
     def encode_pixels(self, pixels: np.ndarray) -> np.ndarray:
-        """Return the latents of normalised pixels: float32 (T, 3, side, side) → (T, D)."""
-        shape = (CHANNELS, self.side, self.side)
-        return self._encode(check_pixels(np.asarray(pixels), shape, "pixels"), np.atleast_2d)
+        """Return the latents of normalised pixels: float32 (T, *shape) → (T, D)."""
+        return self._encode(check_pixels(np.asarray(pixels), self.shape, "pixels"), np.atleast_2d)
 
     def predict(self, latents: np.ndarray, actions: np.ndarray) -> np.ndarray:
         """Return what follows each row of a window: (T, D), (T, A) → (T, D), T at most `window`."""

@@ -26,6 +26,8 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     np.save(folder / "actions.npy", actions(6, 6))
     np.save(folder / "wide.npy", actions(6, 7))
     np.save(folder / "nan.npy", np.where(actions(6, 6) > 1, np.nan, actions(6, 6)))
+    np.save(folder / "many.npy", actions(2, 6, 6))
+    np.save(folder / "huge.npy", np.full((6, 6), 3e38, np.float32))
     np.save(folder / "grey.npy", frames(3)[:, :1])
     (folder / "corrupt.png").write_bytes((folder / "0.png").read_bytes()[:-90])
     (folder / "text.png").write_text("no picture")
@@ -98,6 +100,8 @@ def test_plan_writes_actions_and_a_picture(
         (["--image", "none.png", "--actions", "actions.npy"], "none.png"),
         (["--image", "0.png", "--actions", "0.png"], "is no .npy file"),
         (["--image", "0.png", "--actions", "none.npy"], "does not exist"),
+        (["--image", "0.png", "--actions", "many.npy"], "found (2, 6, 6), expected (T, 6)"),
+        (["--image", "0.png", "--actions", "huge.npy"], "not finite, at step 1"),
         (["--frames", "grey.npy", "--actions", "actions.npy"], "expected uint8 (T, 3, height"),
         (["--frames", "actions.npy", "--actions", "actions.npy"], "expected uint8"),
     ],
@@ -112,6 +116,30 @@ def test_bad_input_is_one_line_and_code_3(
     assert out == ""
     assert len(err.strip().splitlines()) == 1
     assert words in err
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("verb", ["rollout", "plan"])
+@pytest.mark.parametrize(
+    ("output", "plot", "expected"),
+    [("no/a.npy", "b.png", 3), ("a.npy", "no/b.png", 3), (".", "b.png", 3), ("a", "a", 2)],
+)
+def test_places_are_checked_before_anything_is_computed(
+    place: Path,
+    capsys: pytest.CaptureFixture[str],
+    tmp_path: Path,
+    verb: str,
+    output: str,
+    plot: str,
+    expected: int,
+) -> None:
+    seen = {
+        "rollout": ["--image", place / "0.png", "--actions", place / "actions.npy"],
+        "plan": ["--start", place / "0.png", "--goal", place / "1.png", "--samples", 10**6],
+    }
+    places = ["-o", tmp_path / output, "--plot", tmp_path / plot]
+    code, out, err = call(capsys, verb, *common(place), *seen[verb], *places)
+    assert (code, out, len(err.strip().splitlines())) == (expected, "", 1), err
     assert list(tmp_path.iterdir()) == []
 
 
@@ -139,6 +167,17 @@ def test_a_compiled_model_imagines_the_same(
         many = compiled.rollout(frames(2), actions(30, 5, 6))
     assert np.array_equal(found, expected)
     assert many.shape == (30, 6, 28)
+
+
+def test_a_model_compiled_for_another_size_imagines_at_that_size(
+    place: Path, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    target = tmp_path / "world.syn"
+    code, _, err = call(capsys, "compile", place / "model", "-o", target, "--size", "20")
+    assert code == 0, err
+    with WorldModel.open(target, backend="cpu") as world:
+        assert world.shape == (3, 20, 20)
+        assert world.rollout(frames(2), actions(5, 6)).shape == (6, 28)
 
 
 @pytest.mark.parametrize("verb", ["inspect", "graph"])

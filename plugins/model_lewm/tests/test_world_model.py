@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -109,6 +110,32 @@ def test_a_plan_stays_within_its_bounds_and_knows_the_past(world: WorldModel) ->
     assert found.latents.shape == (6, world.width)
     with pytest.raises(FileError, match="past"):
         plan(world, frames(3), frames(1), search)
+    # Bounds that float32 does not hold, and means that are rounded.
+    narrow = Search(samples=40, elites=7, iterations=3, horizon=4, low=0.7, high=0.9)
+    found = plan(world, frames(1), frames(1), narrow)
+    assert found.actions.min() >= np.float32(0.7)
+    assert found.actions.max() <= np.float32(0.9)
+
+
+def test_no_images_and_no_slots_are_refused(world: WorldModel, folder: Path) -> None:
+    with pytest.raises(FileError, match="there are none"):
+        world.encode_images([])
+    for options in ({"slots": 0}, {"images": -1}):
+        with pytest.raises(UsageError, match="must be 1 or more"):
+            WorldModel.open(folder, **options)
+
+
+def test_a_closed_model_says_so_and_threads_take_turns(folder: Path) -> None:
+    with WorldModel.open(folder, backend="cpu", threads=1) as world:
+        seen = [frames(2), frames(2, seed=8)]
+        expected = [world.encode(each) for each in seen]
+        with ThreadPoolExecutor(2) as threads:
+            found = list(threads.map(world.encode, seen * 100))
+    for number, latents in enumerate(found):
+        np.testing.assert_array_equal(latents, expected[number % 2])
+    for call in (lambda: world.encode(seen[0]), lambda: world.rollout(expected[0], actions(3, 6))):
+        with pytest.raises(UsageError, match="closed"):
+            call()
 
 
 @pytest.mark.parametrize("backend", BACKENDS)
@@ -176,7 +203,18 @@ def test_pixels_that_are_no_numbers_are_refused(world: WorldModel) -> None:
 
 @pytest.mark.parametrize(
     "options",
-    [{"samples": 0}, {"elites": 301}, {"deviation": 0.0}, {"low": 1.0, "high": 1.0}],
+    [
+        {"samples": 0},
+        {"elites": 301},
+        {"deviation": 0.0},
+        {"low": 1.0, "high": 1.0},
+        {"low": np.nan},
+        {"high": np.inf},
+        {"deviation": 1e30},
+        {"seed": -1},
+        {"samples": 10**12},
+        {"horizon": 10**12},
+    ],
 )
 def test_a_search_that_makes_no_sense_is_refused(options: dict[str, float]) -> None:
     with pytest.raises(UsageError, match="plan"):

@@ -197,12 +197,11 @@ SYN_INLINE syn_vf syn_v_min(syn_vf a, syn_vf b) {
 
 SYN_INLINE syn_vf syn_v_abs(syn_vf x) { return (syn_vf)((syn_vi)x & 0x7fffffff); }
 
-/* e^x as syn_exp has it, but for syn_v_fma. */
-SYN_INLINE syn_vf syn_v_exp(syn_vf x) {
-    syn_vf y = syn_v_max(syn_v_min(x, syn_v_set(89.0f)), syn_v_set(-104.0f));
-    syn_vf shifted = y * 1.44269504f + SYN_ROUNDER, whole = shifted - SYN_ROUNDER;
-    syn_vi n = (syn_vi)shifted - 0x4b400000;
-    syn_vf r = syn_v_fma(whole, syn_v_set(-0.693359375f), y);
+/* e^x = e^r · 2^n, |r| ≤ ln(2)/2, of |x| up to 104: return e^r. */
+SYN_INLINE syn_vf syn_v_exp_part(syn_vf x, syn_vi *n) {
+    syn_vf shifted = x * 1.44269504f + SYN_ROUNDER, whole = shifted - SYN_ROUNDER;
+    *n = (syn_vi)shifted - 0x4b400000;
+    syn_vf r = syn_v_fma(whole, syn_v_set(-0.693359375f), x);
     r = syn_v_fma(whole, syn_v_set(2.12194440e-4f), r);
     syn_vf p = syn_v_set(1.9875691500e-4f);
     p = syn_v_fma(p, r, syn_v_set(1.3981999507e-3f));
@@ -210,7 +209,13 @@ SYN_INLINE syn_vf syn_v_exp(syn_vf x) {
     p = syn_v_fma(p, r, syn_v_set(4.1665795894e-2f));
     p = syn_v_fma(p, r, syn_v_set(1.6666665459e-1f));
     p = syn_v_fma(p, r, syn_v_set(5.0000001201e-1f));
-    p = syn_v_fma(p, r * r, r) + 1.0f;
+    return syn_v_fma(p, r * r, r) + 1.0f;
+}
+
+/* e^x as syn_exp has it, but for syn_v_fma. */
+SYN_INLINE syn_vf syn_v_exp(syn_vf x) {
+    syn_vi n;
+    syn_vf p = syn_v_exp_part(syn_v_max(syn_v_min(x, syn_v_set(89.0f)), syn_v_set(-104.0f)), &n);
     syn_vi half = n >> 1;  /* two factors: 2^n itself may be no normal number */
     p = p * (syn_vf)((half + 127) << 23) * (syn_vf)((n - half + 127) << 23);
     return syn_v_select(x == x, p, x);
@@ -245,15 +250,16 @@ SYN_INLINE syn_vf syn_v_erf(syn_vf x) {
     q = syn_v_fma(q, s, syn_v_set(1.12819925e-1f));
     q = syn_v_fma(q, s, syn_v_set(-3.76125336e-1f));
     q = syn_v_fma(q, s, syn_v_set(1.28379166e-1f));
-    syn_vf near = syn_v_fma(q, x, x), c = syn_v_min(a, syn_v_set(10.0f));
+    syn_vf near = syn_v_fma(q, x, x), c = syn_v_min(a, syn_v_set(4.0f));  /* erf(4) is 1 */
     syn_vf r = syn_v_fma(syn_v_set(-1.72853470e-5f), c, syn_v_set(3.83197126e-4f));
     syn_vf u = syn_v_fma(syn_v_set(-3.88396438e-3f), c, syn_v_set(2.42546219e-2f));
     r = syn_v_fma(r, c * c, u);
     r = syn_v_fma(r, c, syn_v_set(-1.06777877e-1f));
     r = syn_v_fma(r, c, syn_v_set(-6.34846687e-1f));
     r = syn_v_fma(r, c, syn_v_set(-1.28717512e-1f));
-    syn_vf far = syn_v_copysign(1.0f - syn_v_exp(syn_v_fma(r, c, -c)), x);
-    return syn_v_select(a > 0.927734375f, far, near);
+    syn_vi n;
+    syn_vf e = syn_v_exp_part(syn_v_fma(r, c, -c), &n) * (syn_vf)((n + 127) << 23);
+    return syn_v_select(a > 0.927734375f, syn_v_copysign(1.0f - e, x), near);
 }
 
 /* ---- lanes ---- */

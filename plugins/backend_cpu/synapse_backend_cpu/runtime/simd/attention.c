@@ -221,14 +221,21 @@ static softmax soften_piece(float *score, uint32_t from, uint32_t to) {
     const syn_vf low = syn_v_set(-__builtin_inff());
     syn_vf top = low, sum[VECTORS] = {0};
     uint32_t first = from - from % GROUP_ROWS;
-    for (uint32_t j = first; j < to; j += SYN_LANES)
-        top = syn_v_max(syn_v_select(keys_between(j, from, to), syn_v_load(score + j), low), top);
+    for (uint32_t j = first; j < to; j += SYN_LANES) {
+        syn_vf x = syn_v_load(score + j);
+        if (j < from || j + SYN_LANES > to) x = syn_v_select(keys_between(j, from, to), x, low);
+        top = syn_v_max(x, top);
+    }
     float most = syn_v_top(top);
     for (uint32_t j = first; j < to; j += SYN_LANES) {
-        syn_vi there = keys_between(j, from, to);
-        syn_vf x = syn_v_load(score + j), e = syn_v_exp(x - most);
-        syn_v_store(score + j, syn_v_select(there, e, x));
-        sum[j / SYN_LANES % VECTORS] += (syn_vf)(there & (syn_vi)e);
+        syn_vf x = syn_v_load(score + j), e = syn_v_exp(x - most), kept = e;
+        if (j < from || j + SYN_LANES > to) {
+            syn_vi there = keys_between(j, from, to);
+            kept = syn_v_select(there, e, x);
+            e = (syn_vf)(there & (syn_vi)e);
+        }
+        syn_v_store(score + j, kept);
+        sum[j / SYN_LANES % VECTORS] += e;
     }
     for (uint32_t v = VECTORS / 2; v > 0; v /= 2)
         for (uint32_t i = 0; i < v; i++) sum[i] += sum[i + v];
@@ -457,9 +464,17 @@ static void find_keys(block *b, uint32_t row, uint32_t run_end) {
     b->begin[at] = mask == WINDOWED && b->end[at] > window ? b->end[at] - window : 0;
 }
 
+/* Rows of a block where threads share `rows` of them: at most as many as fit, and no block much smaller. */
+static uint32_t rows_of_block(uint32_t rows, uint32_t most, uint32_t threads) {
+    uint32_t blocks = (rows + most - 1) / most;
+    if (blocks > 1) blocks = (blocks + threads - 1) / threads * threads;
+    return (rows + blocks - 1) / blocks;
+}
+
 /* q (T, H·D), k, v (T, G·D) → y (T, H·D); threads take blocks in turn. With a state slots come one behind the other
  * for each head: what they have in common of its keys and values is still near. Without one they have nothing in
- * common, and a slot's rows are near while its heads come one behind the other. */
+ * common, and a slot's rows are near while its heads come one behind the other. Where all rows are as much work, a thread
+ * has those that it has in other ops. */
 static void run(const syn_op *op, const syn_call *call) {
     const syn_operand *q = &op->in[0];
     const float *numbers = (const float *)(const void *)q->data;
@@ -476,6 +491,7 @@ static void run(const syn_op *op, const syn_call *call) {
         syn_barrier(call);
     }
     uint32_t heads = group < TILE_MOST ? group : TILE_MOST, parts = (group + heads - 1) / heads;
+    int apart = !b.state && a[MASK] == FULL;
     for (uint32_t from = 0, until = q->rows; from < q->rows; from = until) {
         if (!b.state) syn_run_of(call, q, from, &b.first_row, &until);
         for (uint32_t part = 0; part < a[KV_HEADS] * parts; part++) {
@@ -483,14 +499,17 @@ static void run(const syn_op *op, const syn_call *call) {
             b.kv_head = part / parts;
             b.head = b.kv_head * group + first;
             b.heads = group - first < heads ? group - first : heads;
-            for (uint32_t row = from, end = from, few = from; row < until; row += b.rows) {
+            for (uint32_t row = from, end = from, few = from, most = 0; row < until; row += b.rows) {
                 if (row >= end) {
                     syn_run_of(call, q, row, &b.first_row, &end);
                     few = b.state ? row : few_until(op, row, end);
+                    most = QUERIES / heads;
+                    if (apart) most = rows_of_block(end - row, most, call->threads);
                 }
                 b.rows = (row < few ? few : end) - row;
-                if (b.rows > QUERIES / heads) b.rows = QUERIES / heads;
-                if (number++ % call->threads != call->thread) continue;
+                if (b.rows > most) b.rows = most;
+                uint32_t owner = apart ? (uint32_t)((uint64_t)row * call->threads / q->rows) : number++ % call->threads;
+                if (owner != call->thread) continue;
                 b.row = row;
                 b.slot = syn_slot(call, q, row);
                 b.n = b.rows * b.heads;

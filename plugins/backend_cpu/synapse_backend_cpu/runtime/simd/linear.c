@@ -35,6 +35,10 @@ enum { BLOCK_BYTES = 1 << 20 };
 /* Steps of packed bfloat16 that go through all rows of x together. */
 enum { PACKED_STEPS = 32 };
 
+/* Where weights are few and rows of x many, threads share the rows: then what a thread writes is what it reads in the
+ * next op, in its own cache, and none waits for x. Each takes all weights apart, which must be little work. */
+enum { APART_ROWS = 64, APART_BYTES = 1 << 20 };
+
 /* How an op is laid out: of x for each row, and of a thread's own room. */
 typedef struct {
     int integers, own;                /* products of integers; every thread prepares x */
@@ -44,6 +48,7 @@ typedef struct {
     int squares;                      /* of integers, two rows by two */
     uint32_t cols, rows, blocks;      /* blocks of 32 columns, the last perhaps short */
     uint32_t tile, room_rows;         /* rows of x taken together, and what the last tile has room for */
+    int apart;                        /* every thread has rows of x of its own, and goes through all weights */
     uint32_t block_rows;              /* rows of x that stay in the second cache while panels go by */
     size_t code_bytes, scale_bytes;   /* of a row of x; codes, or numbers */
     size_t x_bytes, sums_bytes, panel_bytes, decoded_bytes;
@@ -89,6 +94,9 @@ static plan plan_of(const syn_op *op, uint32_t threads) {
     if (p.matrix && p.by_row) p.code_bytes = ((size_t)p.blocks + 1) / 2 * 64;  /* two blocks beside each other */
     if (p.split) p.code_bytes = (size_t)p.blocks * STEP_COLUMNS * 2 * x_parts(arith == ARITH_BF16);
     p.scale_bytes = p.integers ? (size_t)p.blocks * 4 : 0;
+    uint64_t weights = 0;
+    for (uint32_t i = 0; i < op->outputs; i++) weights += (uint64_t)op->in[1 + 2 * i].rows * op->in[1 + 2 * i].row_bytes;
+    p.apart = threads > 1 && x->rows >= APART_ROWS * threads && weights <= APART_BYTES;
     p.x_bytes = (size_t)syn_aligned((p.code_bytes + 4 * p.scale_bytes) * p.room_rows);
     p.copies = p.own ? threads : 1;
     size_t tiles = BLOCK_BYTES / ((p.code_bytes + 4 * p.scale_bytes) * p.tile);
@@ -153,6 +161,7 @@ typedef struct {
     uint8_t *panel;
     float *decoded;       /* (32, C) */
     uint32_t begin, end;  /* the rows of x of this block; the end may be in the last tile's room */
+    uint32_t from, until; /* the rows of all its blocks */
 } room;
 
 /* 32 rows of a weight from n on, and what their products with x become on their way to y. */
@@ -420,7 +429,8 @@ static strip strip_at(const syn_op *op, uint32_t pair, const plan *p, const room
                .numbers = (const float *)(const void *)op->in[0].data,
                .y = (float *)(void *)op->out[pair].data + n};
     int aligned = ((uintptr_t)s.y | (uintptr_t)w->rows * 4) % sizeof(syn_vf) == 0;
-    s.past_caches = w->rows - n >= PANEL_ROWS && aligned && (uint64_t)p->rows * w->rows * 4 > PAST_CACHES_BYTES;
+    uint64_t bytes = (uint64_t)(r->until - r->from) * w->rows * 4;
+    s.past_caches = w->rows - n >= PANEL_ROWS && aligned && bytes > PAST_CACHES_BYTES;
     for (uint32_t v = 0, at = n; v < PANEL_VECTORS; v++, at += SYN_LANES) {
         s.add[v] = bias && at < w->rows ? syn_v_load_part(bias + at, w->rows - at) : syn_v_set(0.0f);
         s.scale[v] = p->by_row && at < w->rows ? row_scales(w, at) : s.add[v];
@@ -446,7 +456,7 @@ static void multiply(const syn_op *op, uint32_t pair, const plan *p, const room 
     }
 }
 
-/* x (T, C), w (N, C), b (N) → y (T, N), for each pair; threads share the panels of all w. */
+/* x (T, C), w (N, C), b (N) → y (T, N), for each pair; threads share the panels of all w, or the rows. */
 static void run(const syn_op *op, const syn_call *call) {
     const syn_operand *x = &op->in[0];
     uint32_t arith = op->attributes[0], panels = 0, lo, hi;
@@ -454,10 +464,15 @@ static void run(const syn_op *op, const syn_call *call) {
     uint8_t *prepared = call->scratch + (p.own ? call->thread * p.x_bytes : 0);
     uint8_t *mine = call->scratch + p.copies * p.x_bytes + call->thread * room_bytes(&p);
     uint8_t *decoded = mine + p.sums_bytes + p.panel_bytes;
-    room r = {(float *)(void *)mine, mine + p.sums_bytes, (float *)(void *)decoded, 0, 0};
+    room r = {(float *)(void *)mine, mine + p.sums_bytes, (float *)(void *)decoded, 0, 0, 0, p.room_rows};
     const float *numbers = (const float *)(const void *)x->data;
     if (p.own) {
         prepare(&p, arith, prepared, numbers, 0, p.rows);
+    } else if (p.apart) {
+        syn_share(call, (p.room_rows + p.tile - 1) / p.tile, &lo, &hi);
+        r.from = lo * p.tile;
+        r.until = hi * p.tile < p.room_rows ? hi * p.tile : p.room_rows;
+        prepare(&p, arith, prepared, numbers, r.from, r.until < p.rows ? r.until : p.rows);
     } else {
         syn_share(call, p.rows, &lo, &hi);
         prepare(&p, arith, prepared, numbers, lo, hi);
@@ -465,8 +480,9 @@ static void run(const syn_op *op, const syn_call *call) {
     }
     for (uint32_t i = 0; i < op->outputs; i++) panels += panels_of(&op->in[1 + 2 * i]);
     syn_share(call, panels, &lo, &hi);
-    for (r.begin = 0; r.begin < p.room_rows; r.begin = r.end) {
-        r.end = p.room_rows - r.begin < p.block_rows ? p.room_rows : r.begin + p.block_rows;
+    if (p.apart) lo = 0, hi = panels;
+    for (r.begin = r.from; r.begin < r.until; r.begin = r.end) {
+        r.end = r.until - r.begin < p.block_rows ? r.until : r.begin + p.block_rows;
         for (uint32_t i = 0, before = 0; i < op->outputs; before += panels_of(&op->in[1 + 2 * i]), i++)
             multiply(op, i, &p, &r, prepared, lo > before ? lo - before : 0, hi > before ? hi - before : 0);
     }

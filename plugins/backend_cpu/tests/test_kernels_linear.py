@@ -95,6 +95,24 @@ def test_rows_together_equal_rows_alone(arith, format):
         np.testing.assert_array_equal(y[0].view(np.uint32), all_[t].view(np.uint32))
 
 
+@pytest.mark.parametrize(("arith", "format"), CASES)
+@pytest.mark.parametrize("rows", [192, 211, 257])
+def test_threads_that_share_many_rows_give_the_same(arith, format, rows):
+    cols = 3 * max(32, format_named(format).block)
+    x = numbers(rows, cols)
+    xt = tensor(x)
+    pairs = [(weight(numbers(n, cols), format), weight(numbers(1, n))) for n in (40, 13)]
+    ys = run_same(
+        "linear", [xt, *(o for pair in pairs for o in pair)], [like(xt, 40), like(xt, 13)], [arith]
+    )
+    for y, (w, b) in zip(ys, pairs, strict=True):
+        want = expected(arith, x, w) + b.array
+        assert np.abs(y - want).max() <= 1e-5 * np.abs(want).max()
+    few = tensor(x[-9:])
+    (y,) = run("linear", [few, *pairs[0]], [like(few, 40)], [arith])
+    np.testing.assert_array_equal(y.view(np.uint32), ys[0][-9:].view(np.uint32))
+
+
 @pytest.mark.parametrize(("arith", "format"), [(F32, "f16"), (A8_32, "q4_k"), (A8_ROW, "int8")])
 def test_many_outputs_equal_few(arith, format):
     """Outputs of half a megabyte and more may go another way to memory."""

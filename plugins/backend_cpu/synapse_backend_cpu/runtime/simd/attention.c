@@ -202,15 +202,23 @@ static void score_piece(const block *b, const room *r, uint32_t from, uint32_t e
         for (uint32_t i = 0; i < b->n; i++) {
             uint32_t row = i / b->heads;
             for (uint32_t at = j; at < stop; at += SYN_LANES) {
-                syn_vi seen = keys_between(at, b->begin[row], b->end[row]);
-                if (!keys.data) seen = syn_vi_set(0);
                 syn_vf x = syn_v_load(r->product + (size_t)i * PANEL_ROWS + (at - j)) * b->scale;
                 if (b->cap > 0.0f) x = b->cap * syn_v_tanh(x / b->cap);
-                x = syn_v_select(seen, x, syn_v_set(-__builtin_inff()));
+                if (!keys.data || at < b->begin[row] || at + SYN_LANES > b->end[row]) {
+                    syn_vi seen = keys_between(at, b->begin[row], keys.data ? b->end[row] : 0);
+                    x = syn_v_select(seen, x, syn_v_set(-__builtin_inff()));
+                }
                 syn_v_store_part(r->score + (size_t)i * SCORES + (at - base), x, stop - at);
             }
         }
     }
+}
+
+/* e^x of x up to 0; what would be no normal number is zero. */
+SYN_INLINE syn_vf exp_below(syn_vf x) {
+    syn_vi n;
+    syn_vf e = syn_v_exp_part(syn_v_max(syn_v_set(-87.0f), x), &n);  /* no number stays none */
+    return (syn_vf)((syn_vi)(e * (syn_vf)((n + 127) << 23)) & ~(x < -87.0f));
 }
 
 /* Of one query: the largest score, and Σ e^(score - most). */
@@ -228,7 +236,7 @@ static softmax soften_piece(float *score, uint32_t from, uint32_t to) {
     }
     float most = syn_v_top(top);
     for (uint32_t j = first; j < to; j += SYN_LANES) {
-        syn_vf x = syn_v_load(score + j), e = syn_v_exp(x - most), kept = e;
+        syn_vf x = syn_v_load(score + j), e = exp_below(x - most), kept = e;
         if (j < from || j + SYN_LANES > to) {
             syn_vi there = keys_between(j, from, to);
             kept = syn_v_select(there, e, x);

@@ -41,14 +41,14 @@ def write_whole(path: Path) -> Iterator[BinaryIO]:
 
     Raises: FileError when the place cannot be written.
     """
-    named, path = path, Path(os.path.realpath(path))
     if path.is_dir():
-        raise FileError(named, "is a folder; name a file to write")
-    if path.exists() and not path.is_file():
-        with _saying_why(named), path.open("wb") as stream:
-            yield stream
-        return
-    with _saying_why(named), _replacing(path) as file:
+        raise FileError(path, "is a folder; name a file to write")
+    # Asked of the name as it is given: what /dev/stdout leads to may have none of its own.
+    is_stream = path.exists() and not path.is_file()
+    with (
+        _saying_why(path),
+        path.open("wb") if is_stream else _replacing(Path(os.path.realpath(path))) as file,
+    ):
         yield file
 
 

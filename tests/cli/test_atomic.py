@@ -350,3 +350,14 @@ def test_a_pipe_is_written_and_stays(tmp_path: Path) -> None:
     assert found == [b"all of it"]
     assert pipe.is_fifo()
     assert list(tmp_path.iterdir()) == [pipe]
+
+
+@pytest.mark.skipif(not Path("/dev/stdout").exists(), reason="standard output has no name here")
+def test_standard_output_is_written_by_its_name() -> None:
+    program = (
+        "from pathlib import Path; from synapse_core.files import write_whole\n"
+        "with write_whole(Path('/dev/stdout')) as file: file.write(b'all of it')"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True)
+    assert (done.stdout, done.stderr) == (b"all of it", b"")
+    assert Path("/dev/stdout").is_symlink()

@@ -5,8 +5,9 @@ from __future__ import annotations
 import os
 import threading
 import weakref
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from typing import Any
 
 import attrs
@@ -142,63 +143,50 @@ class CpuSession:
         rows: Mapping[str, RowTable],
     ) -> dict[str, np.ndarray]:
         """Run one call; see `synapse_core.backends.Session.run`."""
-        with self._lock:
-            return self._run(function, inputs, rows)
-
-    def _run(
-        self,
-        function: str,
-        inputs: Mapping[str, np.ndarray],
-        rows: Mapping[str, RowTable],
-    ) -> dict[str, np.ndarray]:
-        self._check_open()
-        host = HostCall.of(self.functions, function, inputs, rows)
-        ffi = declarations()
-        keep: list[Any] = []
-        call = ffi.new("syn_call *")
-        call.function = host.table.index
-        host.reserve_pages(self.groups, self.counts, self._copy_page)
-        self._fill_rows(call, host, keep)
-        self._fill_pages(call, keep)
-        self._fill_memory(call, host.table, keep)
-        for offset, array in host.inputs():
-            self.arena[offset : offset + array.nbytes] = array.reshape(-1).view(np.uint8)
-        error = ffi.new("syn_error *")
-        if self._is_small(max(host.counts.values(), default=0)):
-            call.threads = 1
-            refused = self._library.syn_run(self._native, call, error)
-        else:
-            refused = self._library.syn_pool_run(self._pool, self._native, call, error)
-        if refused:
-            raise call_error(error, host.table)
-        return {name: self._output(offset, shape) for name, offset, shape in host.outputs()}
+        with self._turn():
+            host = HostCall.of(self.functions, function, inputs, rows)
+            ffi = declarations()
+            keep: list[Any] = []
+            call = ffi.new("syn_call *")
+            call.function = host.table.index
+            host.reserve_pages(self.groups, self.counts, self._copy_page)
+            self._fill_rows(call, host, keep)
+            self._fill_pages(call, keep)
+            self._fill_memory(call, host.table, keep)
+            for offset, array in host.inputs():
+                self.arena[offset : offset + array.nbytes] = array.reshape(-1).view(np.uint8)
+            error = ffi.new("syn_error *")
+            if self._is_small(max(host.counts.values(), default=0)):
+                call.threads = 1
+                refused = self._library.syn_run(self._native, call, error)
+            else:
+                refused = self._library.syn_pool_run(self._pool, self._native, call, error)
+            if refused:
+                raise call_error(error, host.table)
+            return {name: self._output(offset, shape) for name, offset, shape in host.outputs()}
 
     def unroll(
         self, loop: Loop, series: np.ndarray, begun: int, given: Mapping[str, np.ndarray]
     ) -> None:
         """Run a loop in the runtime; see `synapse_core.backends.Unrolls`."""
-        with self._lock:
-            self._unroll(loop, series, begun, given)
-
-    def _unroll(
-        self, loop: Loop, series: np.ndarray, begun: int, given: Mapping[str, np.ndarray]
-    ) -> None:
-        self._check_open()
-        table = self.functions[loop.function]
-        ffi = declarations()
-        keep: list[Any] = []
-        call, error = ffi.new("syn_call *"), ffi.new("syn_error *")
-        call.function = table.index
-        self._fill_memory(call, table, keep)
-        native = native_loop(table, loop, series, begun, given, keep)
-        if self._is_small(len(series) * loop.window):
-            call.threads = 1
-            none = ffi.NULL
-            refused = self._library.syn_rollout(self._native, call, native, none, none, error)
-        else:
-            refused = self._library.syn_pool_rollout(self._pool, self._native, call, native, error)
-        if refused:
-            raise call_error(error, table)
+        with self._turn():
+            table = self.functions[loop.function]
+            ffi = declarations()
+            keep: list[Any] = []
+            call, error = ffi.new("syn_call *"), ffi.new("syn_error *")
+            call.function = table.index
+            self._fill_memory(call, table, keep)
+            native = native_loop(table, loop, series, begun, given, keep)
+            if self._is_small(len(series) * loop.window):
+                call.threads = 1
+                none = ffi.NULL
+                refused = self._library.syn_rollout(self._native, call, native, none, none, error)
+            else:
+                refused = self._library.syn_pool_rollout(
+                    self._pool, self._native, call, native, error
+                )
+            if refused:
+                raise call_error(error, table)
 
     def _is_small(self, rows: int) -> bool:
         """Whether one thread should do it, where the caller did not say how many; same bits."""
@@ -274,9 +262,13 @@ class CpuSession:
                 self._finalizer()
             self._pool = None
 
-    def _check_open(self) -> None:
-        if self._pool is None:
-            raise UsageError("the model is closed; open it again")
+    @contextmanager
+    def _turn(self) -> Iterator[None]:
+        """Wait until no other call runs; refuse one on a closed session."""
+        with self._lock:
+            if self._pool is None:
+                raise UsageError("the model is closed; open it again")
+            yield
 
     def _output(self, offset: int, shape: tuple[int, int]) -> np.ndarray:
         """Return a float32 tensor of the arena, copied."""
